@@ -1,0 +1,136 @@
+"""What outcomes, grades and phases mean in plain words, whose a fault is, and what to do next: Vietnamese and English.
+
+Owns how the words are found; what a call can end with stands in `domain.situations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from bridge_monitor.domain.results import Grade, Outcome
+from bridge_monitor.domain.situations import SITUATIONS, Lang, Owner, Situation, Text
+from bridge_monitor.domain.snapshot import EventPhase, SiteGrade
+
+__all__ = [
+    "GRADES",
+    "INVALID_REASONS",
+    "OWNERS",
+    "PHASES",
+    "SITE_GRADES",
+    "Lang",
+    "Owner",
+    "Text",
+    "grade_text",
+    "invalid_text",
+    "next_step",
+    "outcome_text",
+    "owner_of",
+    "owner_text",
+    "phase_text",
+    "site_grade_text",
+]
+
+OWNERS: Final[Mapping[Owner, Text]] = MappingProxyType(
+    {
+        Owner.ROOM: Text("cán bộ kỹ thuật trực tại điểm cầu", "the room's technician on call"),
+        Owner.CARRIER: Text("doanh nghiệp viễn thông", "the carrier"),
+        Owner.PROVINCE: Text(
+            "cán bộ đầu mối của tỉnh hoặc Trung ương", "the contact officer of the province or the centre"
+        ),
+        Owner.OURS: Text("đơn vị vận hành chương trình này", "whoever runs this program"),
+        Owner.NOBODY: Text("không ai", "nobody"),
+    }
+)
+
+GRADES: Final[Mapping[Grade, Text]] = MappingProxyType(
+    {
+        Grade.GOOD: Text("tốt", "good"),
+        Grade.DEGRADED: Text("suy giảm", "degraded"),
+        Grade.FAILED: Text("không đạt", "failed"),
+        Grade.BUSY: Text("đang bận", "busy"),
+        Grade.UNTESTED: Text("chưa kiểm tra", "untested"),
+        Grade.INVALID: Text("phép đo không hợp lệ", "invalid"),
+    }
+)
+
+SITE_GRADES: Final[Mapping[SiteGrade, Text]] = MappingProxyType(
+    {
+        SiteGrade.UNTESTED: Text("chưa kiểm tra", "untested"),
+        SiteGrade.GOOD: Text("tốt", "good"),
+        SiteGrade.DEGRADED: Text("suy giảm", "degraded"),
+        SiteGrade.FAILED: Text("không đạt", "failed"),
+        SiteGrade.BUSY: Text("đang bận", "busy"),
+        SiteGrade.ATTENDS_ELSEWHERE: Text("dự tại điểm cầu khác", "attends elsewhere"),
+    }
+)
+
+PHASES: Final[Mapping[EventPhase, Text]] = MappingProxyType(
+    {
+        EventPhase.BEFORE: Text("chưa đến đợt kiểm tra đường truyền", "before the first rehearsal"),
+        EventPhase.REHEARSAL: Text("đang kiểm tra đường truyền", "rehearsal: test calls are placed"),
+        EventPhase.QUIET: Text("giờ nghỉ, không gọi", "quiet hours: nobody is called"),
+        EventPhase.GAP: Text("giữa các đợt kiểm tra đường truyền", "between rehearsals"),
+        EventPhase.GUARD: Text("sắp khai mạc, không gọi thử nữa", "just before the conference: no test calls"),
+        EventPhase.CONFERENCE: Text("hội nghị đang diễn ra", "the conference is on"),
+        EventPhase.AFTER: Text("hội nghị đã kết thúc", "the conference is over"),
+    }
+)
+
+INVALID_REASONS: Final[Mapping[str, Text]] = MappingProxyType(
+    {
+        "send_late": Text("máy đo gửi gói tin trễ", "packets left late"),
+        "short_send": Text("hệ điều hành không nhận gói tin để gửi", "the kernel did not take a packet"),
+        "socket_overflow": Text("hàng đợi nhận của máy đo bị tràn", "a receive queue overflowed"),
+        "engine_stalled": Text("bộ phận gửi nhận gói bị ngừng một lúc", "the media engine did not run for a while"),
+        "clock_step": Text("đồng hồ của máy đo bị chỉnh trong cuộc gọi", "the clock was stepped during the call"),
+        "loop_lag": Text("chương trình quá bận để đo đúng lúc", "the program was too busy to judge in time"),
+    }
+)
+
+
+def outcome_text(outcome: Outcome, reason: str | None, lang: Lang) -> str:
+    """Return what happened, in plain words; a detail without words of its own follows in brackets."""
+    words = _situation(outcome, reason).means.of(lang)
+    return words if reason is None or (outcome, reason) in SITUATIONS else f"{words} ({reason})"
+
+
+def owner_of(outcome: Outcome, reason: str | None) -> Owner:
+    """Return who can mend it."""
+    return _situation(outcome, reason).owner
+
+
+def owner_text(outcome: Outcome, reason: str | None, lang: Lang) -> str:
+    """Return who can mend it, in words."""
+    return OWNERS[owner_of(outcome, reason)].of(lang)
+
+
+def next_step(outcome: Outcome, reason: str | None, lang: Lang) -> str:
+    """Return what to do next."""
+    return _situation(outcome, reason).todo.of(lang)
+
+
+def grade_text(grade: Grade, lang: Lang) -> str:
+    """Return a call's grade in words."""
+    return GRADES[grade].of(lang)
+
+
+def site_grade_text(grade: SiteGrade, lang: Lang) -> str:
+    """Return a site's grade in words."""
+    return SITE_GRADES[grade].of(lang)
+
+
+def phase_text(phase: EventPhase, lang: Lang) -> str:
+    """Return the event's phase in words."""
+    return PHASES[phase].of(lang)
+
+
+def _situation(outcome: Outcome, reason: str | None) -> Situation:
+    return SITUATIONS.get((outcome, reason)) or SITUATIONS[outcome, None]
+
+
+def invalid_text(reason: str, lang: Lang) -> str:
+    """Return in words why a measurement is not to be believed; a reason without words of its own stays as it is."""
+    text = INVALID_REASONS.get(reason)
+    return text.of(lang) if text else reason
