@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge_monitor.probes.profile import CALLABLE_SCHEMES, REPORT_WAIT_SECONDS, TEARDOWN_SECONDS, Profile, Route
+from bridge_monitor.quality import Thresholds
+
+
+def test_a_tier_without_limits_of_its_own_has_the_profiles_default() -> None:
+    commune, default = Thresholds(loss_degraded=0.02), Thresholds(rtt_degraded_seconds=0.1)
+    profile = Profile("room", thresholds={"default": default, "commune": commune})
+    assert profile.thresholds_for("commune") is commune
+    assert profile.thresholds_for("district") is default
+
+
+def test_a_profile_without_any_limits_has_the_built_in_ones() -> None:
+    assert Profile("room").thresholds_for("commune") == Thresholds()
+    assert Profile("room", thresholds={}).thresholds_for("commune") == Thresholds()
+
+
+def test_large_packets_lengthen_the_stream_by_what_they_stand_for() -> None:
+    assert Profile("room", duration_seconds=10.0, large_packets=5).stream_seconds == pytest.approx(10.8)
+
+
+def test_the_longest_call_waits_for_the_answer_the_report_and_the_bye() -> None:
+    profile = Profile("room", duration_seconds=20.0, answer_timeout_seconds=8.0)
+    assert profile.longest_call_seconds == pytest.approx(8 + 20 + REPORT_WAIT_SECONDS + TEARDOWN_SECONDS)
+    assert 20 < profile.usual_call_seconds < profile.longest_call_seconds
+
+
+def test_a_short_call_that_is_answered_late_is_not_up_longer_than_said() -> None:
+    """RFC 3261 §9.1: a cancelled INVITE may be answered for 64·T1; the answer is acknowledged and ended."""
+    profile = Profile("short", duration_seconds=1.0, answer_timeout_seconds=8.0)
+    assert profile.longest_call_seconds == pytest.approx(8 + 32 + TEARDOWN_SECONDS)
+
+
+def test_options_carry_no_media() -> None:
+    profile = Profile("alive", kind="sip-options", answer_timeout_seconds=5.0, large_packets=5)
+    assert (profile.stream_seconds, profile.longest_call_seconds) == (0.0, 5.0)
+    assert 0 < profile.bandwidth_bps < Profile("room").bandwidth_bps
+
+
+def test_g711_takes_its_payload_and_forty_bytes_of_headers_fifty_times_a_second() -> None:
+    assert Profile("room").bandwidth_bps == (160 + 40) * 8 * 50
+
+
+def test_every_kind_calls_plain_sip_in_this_version() -> None:
+    assert dict(CALLABLE_SCHEMES) == {"sip": {"sip"}, "sip-options": {"sip"}}
+
+
+def test_a_route_without_overrides_keeps_everything() -> None:
+    assert Route() == Route(proxy=None, dscp=None, source=None, credentials=None)
