@@ -1,0 +1,99 @@
+"""Clocks and randomness: where the pure rooms' `now` and tokens come from.
+
+Owns reading the time; must not decide anything by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Final
+
+from bridge_monitor.domain import time_ordered_id
+
+_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def posix_now() -> float:
+    """Return UTC time in seconds since 1970."""
+    return time.time()
+
+
+def posix_now_ns() -> int:
+    """Return UTC time in nanoseconds since 1970, on the clock the kernel stamps packets with (CLOCK_REALTIME)."""
+    return time.time_ns()
+
+
+def utc(posix_seconds: float) -> datetime:
+    """Return the aware datetime of a POSIX time."""
+    return datetime.fromtimestamp(posix_seconds, UTC)
+
+
+def new_id(posix_seconds: float) -> str:
+    """Return a fresh time-ordered identifier (UUIDv7)."""
+    return time_ordered_id(posix_seconds, os.urandom(10))
+
+
+def token() -> str:
+    """Return 64 random bits as text, for tags, branches and Call-IDs (RFC 3261 §19.3 asks for at least 32)."""
+    return secrets.token_hex(8)
+
+
+def random_bits(bits: int) -> int:
+    """Return a random number, for SSRCs and first sequence numbers (RFC 3550 §5.1)."""
+    return secrets.randbits(bits)
+
+
+class LoopLagMonitor:
+    """Measures how late the event loop runs what is due, so that our own lag is never taken for a room's delay.
+
+    Args:
+        period: Seconds between two looks.
+        keep: Seconds of history that `worst_since` can answer for.
+    """
+
+    def __init__(self, period: float = 0.05, keep: float = 120.0) -> None:
+        self._period = period
+        self._late: deque[tuple[float, float]] = deque(maxlen=int(keep / period))
+        self._task: asyncio.Task[None] | None = None
+        self._note_above = 0.02
+        self.last = 0.0
+
+    def start(self) -> None:
+        """Begin measuring on the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._watch(), name="loop-lag")
+
+    async def stop(self) -> None:
+        """End measuring."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def note(self, at: float, lag: float) -> None:
+        """Take one look into account: at loop time ``at`` the loop was ``lag`` seconds late."""
+        self.last = lag
+        # Small lags are dropped: what is kept then reaches back further, and is scanned faster.
+        if lag > self._note_above:
+            self._late.append((at, lag))
+
+    def worst_since(self, since: float) -> float:
+        """Return the longest lag noted since loop time ``since``, in seconds."""
+        worst = 0.0
+        for at, lag in reversed(self._late):
+            if at < since:
+                break
+            worst = max(worst, lag)
+        return worst
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + self._period
+            await asyncio.sleep(self._period)
+            now = loop.time()
+            self.note(now, max(0.0, now - due))

@@ -1,0 +1,317 @@
+"""Joins sans-I/O SIP user agents to UDP sockets and the event loop.
+
+Owns sockets, the one timer of each agent and who is told of which event; must not know what a call is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from bridge_monitor.domain import LadderStep
+from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.net.clock import token
+from bridge_monitor.sip import (
+    Address,
+    ByeCompleted,
+    Ended,
+    Event,
+    Rejected,
+    TimedOut,
+    TransportFailed,
+    UserAgent,
+)
+
+_IP_RECVERR: Final = 11  # <linux/in.h>; not in Python's socket module
+_SO_EE_ORIGIN_ICMP: Final = 2
+_EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err
+_ICMP_ERRORS: Final = frozenset(
+    # What the kernel makes of the codes of "destination unreachable" (RFC 1812 §5.2.7.1), "too big" left out.
+    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET}
+)
+_READS_PER_WAKE_UP: Final = 64
+_LADDER_LIMIT: Final = 200
+_CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
+
+WireTap = Callable[[bool, Address, Address, bytes], None]
+"""Called with (sent, local, peer, datagram) for each SIP message of a tapped call."""
+
+OnClosed = Callable[[str], None]
+"""Called with the Call-ID of each call that is over, also one that nobody waits for any more."""
+
+
+def _nobody(_call_id: str) -> None:
+    return
+
+
+class CallChannel:
+    """The events and the ladder of one call or OPTIONS transaction.
+
+    Attributes:
+        ladder: What passed, in order; at most 200 steps are kept.
+    """
+
+    def __init__(self, started: float, tap: WireTap | None) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.ladder: list[LadderStep] = []
+        self.started = started
+        self.tap = tap
+        self._seen: set[bytes] = set()
+
+    async def next_event(self, patience: float) -> Event | None:
+        """Return the call's next event, or None after ``patience`` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                return await self.events.get()
+        except TimeoutError:
+            return None
+
+    def note(self, now: float, *, sent: bool, peer: Address, data: bytes) -> None:
+        """Add one message to the ladder."""
+        if len(self.ladder) >= _LADDER_LIMIT:
+            return
+        again = data in self._seen
+        self._seen.add(data)
+        text = data.decode("utf-8", "replace")
+        start_line = text.split("\r\n", 1)[0][:200]
+        step = LadderStep(now - self.started, sent, f"{peer[0]}:{peer[1]}", start_line, text, again)
+        self.ladder.append(step)
+
+
+class SipUdp:
+    """One user agent on one UDP socket.
+
+    Args:
+        host: Local IPv4 address; also what Via and Contact name.
+        port: Local port; 0 for any.
+        dscp: Mark of the datagrams (0–63).
+        on_closed: Is told of each call that is over.
+
+    Raises:
+        LocalFaultError: The address can't be bound.
+    """
+
+    def __init__(self, host: str, port: int, *, dscp: int = 24, on_closed: OnClosed = _nobody) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise LocalFaultError(f"SIP can't listen on {host}:{port}: {error.strerror}") from error
+        self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        self.local: Address = self._socket.getsockname()
+        self.agent = UserAgent(local=self.local, token=token)
+        self.agent.on_message = self._on_message
+        self._on_closed = on_closed
+        self.local_errors: dict[Address, str] = {}
+        self._channels: dict[str, CallChannel] = {}
+        self._unclaimed: list[tuple[str, float, Address, bytes]] = []
+        self._backlog: deque[tuple[bytes, Address]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    def now(self) -> float:
+        """Return the agent's clock: the loop's monotonic seconds."""
+        return self._loop.time()
+
+    def open_channel(self, call_id: str, *, tap: WireTap | None = None, started: float | None = None) -> CallChannel:
+        """Have the call's events from now on; call it before `flush`, or the first message misses its ladder."""
+        channel = CallChannel(self.now() if started is None else started, tap)
+        self._channels[call_id] = channel
+        # The agent names the call when its first request is already written.
+        for known, now, peer, data in self._unclaimed:
+            if known == call_id:
+                self._trace(channel, now, sent=True, peer=peer, data=data)
+        return channel
+
+    def close_channel(self, call_id: str) -> None:
+        """Forget the call; its later events are dropped."""
+        self._channels.pop(call_id, None)
+
+    def flush(self) -> None:
+        """Send what the agent has to send, deliver its events and re-arm its timer."""
+        self._unclaimed.clear()
+        for data, destination in self.agent.datagrams_to_send():
+            self._send(data, destination)
+        while (event := self.agent.next_event()) is not None:
+            channel = self._channels.get(event.call_id) if event.call_id is not None else None
+            if channel is not None:
+                channel.events.put_nowait(event)
+            if isinstance(event, _CLOSING):
+                self._on_closed(event.call_id)
+        self._arm()
+
+    def close(self) -> None:
+        """Close the socket; nothing is sent any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+
+    def _arm(self) -> None:
+        due = self.agent.get_timer()
+        if due is None:
+            return
+        # An armed timer that is too early costs one needless wake-up; re-arming at each datagram would cost more.
+        if due < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = due
+            self._timer = self._loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = float("inf")
+        self.agent.handle_timer(self.now())
+        self.flush()
+
+    def _on_readable(self) -> None:
+        for _ in range(_READS_PER_WAKE_UP):
+            try:
+                data, source = self._socket.recvfrom(65535)
+            except BlockingIOError:
+                # EPOLLERR wakes us as readable: the error queue may hold what the socket does not.
+                if not self._read_error_queue():
+                    break
+            except OSError:
+                self._read_error_queue()
+            else:
+                self.agent.receive_datagram(data, source, self.now())
+        self.flush()
+
+    def _read_error_queue(self) -> bool:
+        """Hand one queued ICMP error to the agent (ip(7), IP_RECVERR); False if there is none."""
+        try:
+            _, ancillary, _, destination = self._socket.recvmsg(2048, 512, socket.MSG_ERRQUEUE)
+        except OSError:
+            return False
+        for level, kind, data in ancillary:
+            if level == socket.IPPROTO_IP and kind == _IP_RECVERR and len(data) >= _EXTENDED_ERROR.size:
+                code, origin, *_ = _EXTENDED_ERROR.unpack_from(data)
+                if origin == _SO_EE_ORIGIN_ICMP and code in _ICMP_ERRORS:
+                    self.agent.transport_failed(destination, self.now())
+        return True
+
+    def _send(self, data: bytes, destination: Address) -> None:
+        if self._backlog:
+            self._backlog.append((data, destination))
+            return
+        for attempt in (1, 2):
+            try:
+                self._socket.sendto(data, destination)
+            except BlockingIOError:
+                self._backlog.append((data, destination))
+                self._loop.add_writer(self._socket.fileno(), self._on_writable)
+            except OSError as error:
+                # An earlier datagram's ICMP error is reported by the next system call, which then sent nothing.
+                if self._read_error_queue() and attempt == 1:
+                    continue
+                self.local_errors[destination] = errno.errorcode.get(error.errno or 0, "EUNKNOWN").lower()
+                self._loop.call_soon(self._fail_locally, destination)
+            return
+
+    def _fail_locally(self, destination: Address) -> None:
+        self.agent.transport_failed(destination, self.now())
+        self.flush()
+
+    def _on_writable(self) -> None:
+        while self._backlog:
+            try:
+                self._socket.sendto(*self._backlog[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._read_error_queue()
+            self._backlog.popleft()
+        self._loop.remove_writer(self._socket.fileno())
+
+    def _on_message(self, call_id: str | None, sent: bool, peer: Address, data: bytes, now: float) -> None:  # noqa: FBT001 - the agent's hook is positional
+        channel = self._channels.get(call_id) if call_id is not None else None
+        if channel is not None:
+            self._trace(channel, now, sent=sent, peer=peer, data=data)
+        elif sent and call_id is not None:
+            self._unclaimed.append((call_id, now, peer, data))
+
+    def _trace(self, channel: CallChannel, now: float, *, sent: bool, peer: Address, data: bytes) -> None:
+        channel.note(now, sent=sent, peer=peer, data=data)
+        if channel.tap is not None:
+            channel.tap(sent, self.local, peer, data)
+
+
+class SipStack:
+    """The user agents of this process: one a local address, made when first needed.
+
+    Args:
+        host: Address to listen on; ``0.0.0.0`` picks for each destination the address the kernel would use.
+        port: Port to listen on; 0 for any.
+        on_closed: Is told of each call that is over.
+    """
+
+    def __init__(
+        self,
+        host: str = "0.0.0.0",  # noqa: S104 - means "the kernel's choice"
+        port: int = 0,
+        *,
+        on_closed: OnClosed = _nobody,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._on_closed = on_closed
+        self._agents: dict[tuple[str, int], SipUdp] = {}
+
+    def towards(self, destination: Address, *, source: str | None = None, dscp: int = 24) -> SipUdp:
+        """Return the user agent whose address the destination will see.
+
+        Raises:
+            LocalFaultError: No route, or the address can't be bound.
+        """
+        host = source or (self._host if self._host != "0.0.0.0" else source_address_towards(destination))  # noqa: S104 - compared only
+        key = (host, dscp)
+        if key not in self._agents:
+            # The configured port belongs to the first agent of an address; another mark takes any port.
+            port = self._port if all(known[0] != host for known in self._agents) else 0
+            self._agents[key] = SipUdp(host, port, dscp=dscp, on_closed=self._on_closed)
+        return self._agents[key]
+
+    async def drain(self, patience: float) -> int:
+        """Wait until no call is open any more; return how many still are after ``patience`` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        # A rare wait at the end; an event would cost every call.
+        while (  # noqa: ASYNC110 - see above
+            left := sum(len(udp.agent.open_calls) for udp in self._agents.values())
+        ) and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        return left
+
+    def close(self) -> None:
+        """Close every socket."""
+        for agent in self._agents.values():
+            agent.close()
+        self._agents.clear()
+
+
+def source_address_towards(destination: Address) -> str:
+    """Return the local address that the kernel would send from.
+
+    Raises:
+        LocalFaultError: There is no route.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(destination)
+        except OSError as error:
+            raise LocalFaultError(f"no route to {destination[0]}: {error.strerror}") from error
+        host: str = probe.getsockname()[0]
+        return host

@@ -1,0 +1,304 @@
+"""Offer and answer for one G.711 audio stream (RFC 3264): making ours, and understanding theirs.
+
+Owns the rules; must not judge a call: a room's unusable answer is a `NegotiationFailure` value, never an exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from bridge_monitor.errors import SdpSyntaxError
+from bridge_monitor.sdp.description import (
+    DIRECTIONS,
+    Connection,
+    MediaDescription,
+    Origin,
+    SessionDescription,
+    parse,
+    printable,
+)
+
+PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
+"""Static payload types of the codecs we speak (RFC 3551 §6)."""
+
+_MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+
+FailureReason = Literal["media_rejected", "wrong_codec", "no_audio", "malformed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAnswer:
+    """What both sides agreed on for audio.
+
+    Attributes:
+        host: Where our RTP goes: host text of the peer's ``c=`` line.
+        rtp_port: Port for our RTP.
+        rtcp_port: Port for our RTCP: ``a=rtcp`` (RFC 3605), else the next one up.
+        payload_type: Payload type to send, as the peer numbers it.
+        codec: ``PCMU`` or ``PCMA``.
+        accepted_payload_types: What the peer may send: our numbers of the codecs agreed on.
+        direction: The peer's direction (``sendrecv``, ``sendonly``, ``recvonly``, ``inactive``).
+        ptime_ms: The packet time that the peer asks for; 20 if it doesn't say.
+        maxptime_ms: Longest packet the peer takes, in ms; None if it doesn't say.
+    """
+
+    host: str
+    rtp_port: int
+    rtcp_port: int
+    payload_type: int
+    codec: str
+    accepted_payload_types: tuple[int, ...]
+    direction: str
+    ptime_ms: int
+    maxptime_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationFailure:
+    """Why there is no audio to exchange.
+
+    Attributes:
+        reason: ``media_rejected`` (port 0), ``wrong_codec`` (none that we offered, or another transport profile),
+            ``no_audio`` (no audio line in its place), ``malformed`` (unreadable, or nowhere to send to).
+        detail: The same for people.
+    """
+
+    reason: FailureReason
+    detail: str
+
+
+def audio_offer(
+    *,
+    host: str,
+    rtp_port: int,
+    session_id: int,
+    rtcp_port: int | None = None,
+    version: int = 1,
+    codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+    ptime_ms: int = 20,
+    direction: str = "sendrecv",
+    name: str = "bridge_monitor",
+) -> SessionDescription:
+    """Build an offer of one G.711 audio stream.
+
+    Args:
+        host: Our address for media.
+        rtp_port: Our RTP port.
+        session_id: Number that identifies the session (RFC 8866 §5.2), up to 2^63-1.
+        rtcp_port: Our RTCP port; None: the next one up.
+        version: Version of the description; must count up with every change.
+        codecs: ``PCMU``, ``PCMA``, best first.
+        ptime_ms: Packet time in milliseconds.
+        direction: Our direction.
+        name: Session name.
+    """
+    connection = Connection(host, "IP6" if ":" in host else "IP4")
+    formats = tuple(str(PAYLOAD_TYPES[codec]) for codec in codecs)
+    attributes: list[tuple[str, str | None]] = [("rtpmap", f"{PAYLOAD_TYPES[codec]} {codec}/8000") for codec in codecs]
+    attributes += _transport_attributes(rtp_port, rtcp_port, ptime_ms, direction)
+    media = MediaDescription("audio", rtp_port, "RTP/AVP", formats, attributes=tuple(attributes))
+    origin = Origin("-", str(session_id), version, host, connection.address_type)
+    return SessionDescription(origin=origin, name=name, connection=connection, media=(media,))
+
+
+def negotiate_audio(
+    offer: SessionDescription | bytes, answer: SessionDescription | bytes
+) -> AudioAnswer | NegotiationFailure:
+    """Read a peer's answer to our offer (RFC 3264 §7).
+
+    Lines are matched by their place; a peer's answer may name its payload types otherwise than we did, and its codec
+    counts if it is one that we offered. Extra lines are ignored.
+    """
+    try:
+        ours = parse(offer) if isinstance(offer, bytes) else offer
+        theirs = parse(answer) if isinstance(answer, bytes) else answer
+    except SdpSyntaxError as error:
+        return NegotiationFailure("malformed", str(error))
+    place = next((index for index, media in enumerate(ours.media) if media.kind == "audio"), None)
+    if place is None or place >= len(theirs.media) or theirs.media[place].kind != "audio":
+        return NegotiationFailure("no_audio", "the answer has no audio line in the place of ours")
+    offered, media = ours.media[place], theirs.media[place]
+    if media.port == 0:
+        return NegotiationFailure("media_rejected", "the answer refuses audio (port 0)")
+    if _profile(media.protocol) != _profile(offered.protocol):
+        spoken = printable(media.protocol)
+        return NegotiationFailure("wrong_codec", f"the answer speaks {spoken}, the offer {offered.protocol}")
+    wanted = {codec: payload_type for payload_type, codec in _codecs(offered)}
+    agreed = [(payload_type, codec) for payload_type, codec in _codecs(media) if codec in wanted]
+    if not agreed:
+        return NegotiationFailure("wrong_codec", f"the answer's formats are {printable(media.formats)}")
+    connection = theirs.connection_of(media)
+    if connection is None:
+        return NegotiationFailure("malformed", "the answer says nowhere where to send audio (no c= line)")
+    try:
+        rtcp_port = _rtcp_port(media)
+    except SdpSyntaxError as error:
+        return NegotiationFailure("malformed", str(error))
+    payload_type, codec = agreed[0]
+    return AudioAnswer(
+        host=connection.host,
+        rtp_port=media.port,
+        rtcp_port=rtcp_port,
+        payload_type=payload_type,
+        codec=codec,
+        accepted_payload_types=tuple(dict.fromkeys(wanted[codec] for _, codec in agreed)),
+        direction=_direction(theirs, media, connection),
+        ptime_ms=_milliseconds(media, "ptime") or 20,
+        maxptime_ms=_milliseconds(media, "maxptime"),
+    )
+
+
+def answer_audio(
+    offer: SessionDescription | bytes,
+    *,
+    host: str,
+    rtp_port: int,
+    session_id: int,
+    rtcp_port: int | None = None,
+    version: int = 1,
+    codecs: tuple[str, ...] = ("PCMU", "PCMA"),
+    ptime_ms: int = 20,
+    direction: str | None = None,
+    name: str = "bridge_monitor",
+) -> SessionDescription | NegotiationFailure:
+    """Answer an offer (RFC 3264 §6): its first usable audio line is taken, every other line refused with port 0.
+
+    Args:
+        offer: The peer's offer.
+        host: Our address for media.
+        rtp_port: Our RTP port.
+        session_id: Number that identifies the session.
+        rtcp_port: Our RTCP port; None: the next one up.
+        version: Version of the description; must count up with every change.
+        codecs: What we speak; the offer's order decides.
+        ptime_ms: Packet time in milliseconds.
+        direction: Our direction; None mirrors the offer's (RFC 3264 §6.1).
+        name: Session name.
+    """
+    try:
+        theirs = parse(offer) if isinstance(offer, bytes) else offer
+    except SdpSyntaxError as error:
+        return NegotiationFailure("malformed", str(error))
+    lines: list[MediaDescription] = []
+    failure = NegotiationFailure("no_audio", "the offer has no audio line")
+    taken = False
+    for media in theirs.media:
+        usable = () if taken else _usable(theirs, media, codecs)
+        if not usable:
+            lines.append(MediaDescription(media.kind, 0, media.protocol, media.formats))
+            if media.kind == "audio" and media.port and not taken:
+                failure = _why_not(theirs, media)
+            continue
+        taken = True
+        attributes: list[tuple[str, str | None]] = [("rtpmap", f"{number} {codec}/8000") for number, codec in usable]
+        mirrored = direction or _MIRRORED[theirs.direction_of(media)]
+        attributes += _transport_attributes(rtp_port, rtcp_port, ptime_ms, mirrored)
+        formats = tuple(str(number) for number, _ in usable)
+        lines.append(MediaDescription("audio", rtp_port, media.protocol, formats, attributes=tuple(attributes)))
+    if not taken:
+        return failure
+    connection = Connection(host, "IP6" if ":" in host else "IP4")
+    origin = Origin("-", str(session_id), version, host, connection.address_type)
+    return SessionDescription(origin=origin, name=name, connection=connection, times=theirs.times, media=tuple(lines))
+
+
+def reanswer_audio(current: bytes, offer: bytes) -> SessionDescription | NegotiationFailure:
+    """Answer an offer made inside a call (re-INVITE, UPDATE) with the address and ports of our current description.
+
+    The version of ``o=`` counts up only if the answer differs from the current description (RFC 3264 §8).
+    """
+    try:
+        ours = parse(current)
+        media = next(media for media in ours.media if media.kind == "audio" and media.port)
+        rtcp_port = _rtcp_port(media)
+    except (SdpSyntaxError, StopIteration):
+        return NegotiationFailure("malformed", "our current description has no audio")
+    connection = ours.connection_of(media)
+    if connection is None or ours.origin is None:
+        return NegotiationFailure("malformed", "our current description has no address")
+    answer = answer_audio(
+        offer,
+        host=connection.host,
+        rtp_port=media.port,
+        session_id=0,
+        rtcp_port=rtcp_port,
+        codecs=tuple(codec for _, codec in _codecs(media)),
+        ptime_ms=_milliseconds(media, "ptime") or 20,
+        name=ours.name,
+    )
+    if isinstance(answer, NegotiationFailure):
+        return answer
+    unchanged = replace(answer, origin=ours.origin)
+    if unchanged == ours:
+        return unchanged
+    return replace(answer, origin=replace(ours.origin, version=ours.origin.version + 1))
+
+
+def _transport_attributes(
+    rtp_port: int, rtcp_port: int | None, ptime_ms: int, direction: str
+) -> list[tuple[str, str | None]]:
+    if direction not in DIRECTIONS:
+        raise ValueError(direction)
+    rtcp = rtp_port + 1 if rtcp_port is None else rtcp_port
+    return [("ptime", str(ptime_ms)), ("rtcp", str(rtcp)), (direction, None)]
+
+
+def _codecs(media: MediaDescription) -> list[tuple[int, str]]:
+    """Return (payload type, PCMU or PCMA) for each format that is one, in order."""
+    found = []
+    for text in media.formats:
+        encoding = (media.rtpmap(text) or "").upper()
+        codec = encoding.partition("/")[0]
+        # PCMU/8000 and PCMU/8000/1 are the same; another clock is another codec.
+        if codec in PAYLOAD_TYPES and encoding in (f"{codec}/8000", f"{codec}/8000/1"):
+            number = int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else 128
+            if number < 128:
+                found.append((number, codec))
+    return found
+
+
+def _usable(
+    theirs: SessionDescription, media: MediaDescription, codecs: tuple[str, ...]
+) -> tuple[tuple[int, str], ...]:
+    if media.kind != "audio" or not media.port or _profile(media.protocol) != "RTP/AVP":
+        return ()
+    if theirs.connection_of(media) is None:
+        return ()
+    return tuple(entry for entry in _codecs(media) if entry[1] in codecs)
+
+
+def _why_not(theirs: SessionDescription, media: MediaDescription) -> NegotiationFailure:
+    if theirs.connection_of(media) is None:
+        return NegotiationFailure("malformed", "the offer says nowhere where to send audio (no c= line)")
+    formats = f"{media.protocol} {' '.join(media.formats)}"
+    return NegotiationFailure("wrong_codec", f"the offer's formats are {printable(formats)}")
+
+
+def _profile(protocol: str) -> str:
+    """Return a transport without its feedback extension: RTP/AVPF is RTP/AVP with more RTCP (RFC 4585 §4)."""
+    return protocol.removesuffix("F") if protocol.endswith(("AVPF", "SAVPF")) else protocol
+
+
+def _direction(theirs: SessionDescription, media: MediaDescription, connection: Connection) -> str:
+    direction = theirs.direction_of(media)
+    # RFC 2543's way to hold, still sent: nothing must go to 0.0.0.0 (RFC 3264 §8.4).
+    if connection.host == "0.0.0.0":  # noqa: S104 - compared with, never bound to
+        return {"sendrecv": "sendonly", "recvonly": "inactive"}.get(direction, direction)
+    return direction
+
+
+def _rtcp_port(media: MediaDescription) -> int:
+    value = media.attribute("rtcp")
+    port = value.partition(" ")[0] if value is not None else str(media.port + 1)
+    if not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 < int(port) <= 65535:
+        raise SdpSyntaxError(f"no port for RTCP: {printable(port)}")
+    return int(port)
+
+
+def _milliseconds(media: MediaDescription, name: str) -> int | None:
+    """Return a packet time; some rooms write ``20.0`` or ``20 ``; what is no positive number counts as not said."""
+    whole = (media.attribute(name) or "").partition(".")[0].strip()
+    if whole.isascii() and whole.isdigit() and 0 < len(whole) <= 4 and int(whole) > 0:
+        return int(whole)
+    return None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from datetime import UTC, datetime
+
+from bridge_monitor.net import clock
+from bridge_monitor.net.clock import LoopLagMonitor
+
+
+def test_posix_and_nanoseconds_are_the_same_clock() -> None:
+    before = time.time()
+    assert before <= clock.posix_now() <= clock.posix_now_ns() / 1e9 + 1e-3
+    assert clock.utc(0.0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_ids_sort_by_time_and_differ() -> None:
+    ids = [clock.new_id(float(second)) for second in range(5)]
+    assert ids == sorted(ids)
+    assert len({clock.new_id(1.0) for _ in range(100)}) == 100
+    assert uuid.UUID(ids[0]).version == 7
+
+
+def test_tokens_are_64_bits_and_differ() -> None:
+    tokens = {clock.token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(len(token) == 16 and int(token, 16) >= 0 for token in tokens)
+
+
+def test_random_bits_stay_in_their_width() -> None:
+    assert all(0 <= clock.random_bits(16) < 1 << 16 for _ in range(100))
+
+
+def test_worst_lag_is_that_since_the_moment_asked() -> None:
+    monitor = LoopLagMonitor()
+    monitor.note(1.0, 0.9)
+    monitor.note(2.0, 0.01)
+    monitor.note(3.0, 0.3)
+    monitor.note(4.0, 0.0)
+    assert monitor.worst_since(0.0) == 0.9
+    assert monitor.worst_since(1.5) == 0.3
+    assert monitor.worst_since(3.5) == 0.0
+    assert monitor.last == 0.0
+
+
+async def test_a_blocked_loop_is_noticed() -> None:
+    """Blocking the loop for 150 ms shows as a lag of at least 100 ms."""
+    monitor = LoopLagMonitor(period=0.01)
+    monitor.start()
+    begin = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.03)
+    time.sleep(0.15)  # noqa: ASYNC251 - blocking is what is tested
+    await asyncio.sleep(0.03)
+    await monitor.stop()
+    await monitor.stop()
+    assert monitor.worst_since(begin) >= 0.1

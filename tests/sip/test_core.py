@@ -1,0 +1,34 @@
+"""What the parts of a user agent share: its names on the wire, and its queue of datagrams."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge_monitor.sip.core import Core
+
+ROOM = ("192.0.2.9", 5070)
+
+
+def make_core(host: str = "192.0.2.1") -> Core:
+    return Core(local=(host, 5062), token=lambda: "abc", user="u", display_name='x "y"', product="p", answering=False)
+
+
+@pytest.mark.parametrize(("host", "written"), [("192.0.2.1", "192.0.2.1"), ("2001:DB8::1", "[2001:DB8::1]")])
+def test_names_on_the_wire(host: str, written: str) -> None:
+    """Via asks for rport, Contact names our port, an IPv6 address has brackets, sent-by compares in lower case."""
+    core = make_core(host)
+    assert core.via(core.new_branch()) == f"SIP/2.0/UDP {written}:5062;rport;branch=z9hG4bKabc"
+    assert core.contact == f"<sip:u@{written}:5062>"
+    assert core.sent_by == f"{written.lower()}:5062"
+    assert core.quoted_name == '"x \\"y\\""'
+
+
+def test_datagrams_are_queued_and_traced() -> None:
+    """The hook sees each datagram as it is queued."""
+    core = make_core()
+    seen: list[tuple[object, ...]] = []
+    core.send(b"1", ROOM, "call", 0.0)
+    core.on_message = lambda *values: seen.append(values)
+    core.send(b"2", ROOM, "call", 1.0)
+    assert core.outbox == [(b"1", ROOM), (b"2", ROOM)]
+    assert seen == [("call", True, ROOM, b"2", 1.0)]
