@@ -1,0 +1,278 @@
+"""The media engine as the rest of the program uses it, on the event loop.
+
+Owns which call has which row, what became of it, and the engine's process: one that dies takes its calls with it and is
+started anew. Must not block, nor know SIP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+
+from bridge_monitor.errors import EngineDiedError, LocalFaultError, LocalProtocolError
+from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.layout import Count, Phase
+from bridge_monitor.net.engine.plan import CapturedPacket, EngineSettings, EngineStats, Leg, StreamPlan
+from bridge_monitor.net.engine.process import EngineProcess
+from bridge_monitor.net.engine.rows import RowBook
+from bridge_monitor.rtp.report import StreamReport
+
+_CAPTURE_LIMIT: Final = 50_000
+_LIVE_TRIES: Final = 50
+_RESTART_AFTER: Final = 0.05
+_RESTART_AFTER_MOST: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One call's row in this process."""
+
+    leg: Leg
+    finished: asyncio.Future[StreamReport]
+    begun: bool = False
+    released: bool = False
+    captured: deque[CapturedPacket] = field(default_factory=lambda: deque(maxlen=_CAPTURE_LIMIT))
+
+
+class MediaEngine:
+    """The engine. Made by `start`; close it, or use it in ``async with``."""
+
+    def __init__(self, settings: EngineSettings, process: EngineProcess) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._process: EngineProcess | None = None
+        self._rows = RowBook(settings)
+        self._streams: dict[int, _Stream] = {}
+        self._epoch = 0
+        self._generation = 0
+        self._closing = False
+        self._restart: asyncio.Task[None] | None = None
+        self._attach(process)
+
+    @classmethod
+    async def start(cls, settings: EngineSettings | None = None) -> MediaEngine:
+        """Start the engine's process and wait until it is ready.
+
+        Raises:
+            LocalFaultError: It can't have its ports, or did not come up.
+        """
+        settings = settings or EngineSettings()
+        return cls(settings, await EngineProcess.start(settings))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine; None while a new one is being started."""
+        return self._process.pid if self._process else None
+
+    def reserve(self, remote_host: str) -> Leg:
+        """Hold a row and its ports for a call, so that its offer can name them.
+
+        Args:
+            remote_host: The host the call goes to: calls to one host are put on different ports, as far as there are.
+
+        Raises:
+            PortsExhaustedError: Every row is used.
+            EngineDiedError: The process died and the new one is not ready.
+        """
+        process = self._living()
+        row = self._rows.take(remote_host)
+        self._generation += 1
+        port = process.ports[self._rows.pair_of(row)]
+        leg = Leg(row, self._generation, port, port + 1, self._epoch, remote_host, time.time_ns())
+        self._streams[row] = _Stream(leg, self._loop.create_future())
+        return leg
+
+    def begin(self, leg: Leg, plan: StreamPlan) -> None:
+        """Begin to send and to count.
+
+        Raises:
+            EngineDiedError: The process that had this leg died.
+            LocalProtocolError: The leg was released, or has begun before.
+        """
+        stream = self._stream(leg)
+        if stream.begun:
+            raise LocalProtocolError(f"stream {leg.generation} has begun before")
+        stream.begun = True
+        self._living().send(
+            {
+                "op": "begin",
+                "row": leg.row,
+                "generation": leg.generation,
+                "reserved_ns": leg.reserved_ns,
+                "plan": plan.to_dict(),
+            }
+        )
+
+    async def finished(self, leg: Leg) -> StreamReport:
+        """Wait for the stream's end and return what was counted.
+
+        Raises:
+            EngineDiedError: The process died before that.
+            LocalProtocolError: The leg was released.
+        """
+        return await asyncio.shield(self._stream(leg).finished)
+
+    def stop(self, leg: Leg) -> None:
+        """End the stream now; `finished` then returns. Nothing happens if it is over or never began."""
+        stream = self._find(leg)
+        if stream is not None and stream.begun and not stream.finished.done() and self._process is not None:
+            self._process.send({"op": "stop", "row": leg.row, "generation": leg.generation})
+
+    def release(self, leg: Leg) -> None:
+        """Give the row back, once its stream is over; it is stopped if it is not. May be called more than once."""
+        stream = self._find(leg)
+        if stream is None or stream.released:
+            return
+        stream.released = True
+        if stream.begun and not stream.finished.done():
+            self.stop(leg)
+        else:
+            self._forget(leg)
+
+    def live(self, leg: Leg) -> StreamReport | None:
+        """Return the figures so far, all of one moment (the peer's reports apart: those come at the end).
+
+        Returns:
+            None if the stream has not begun, or was being changed each time we looked.
+
+        Raises:
+            EngineDiedError: The process that had this leg died.
+        """
+        self._stream(leg)
+        layout = self._living().layout
+        for _ in range(_LIVE_TRIES):
+            before = int(layout.version[leg.row])
+            if before % 2:
+                continue
+            if layout.phase[leg.row] == Phase.IDLE:
+                return None
+            report = layout.report(leg.row, None, now_ns=time.time_ns())
+            if int(layout.version[leg.row]) == before:
+                return report
+        return None
+
+    def captured(self, leg: Leg) -> list[CapturedPacket]:
+        """Return, and forget, the packets captured since the last call; at most the last 50,000 are kept."""
+        stream = self._find(leg)
+        if stream is None:
+            return []
+        packets = list(stream.captured)
+        stream.captured.clear()
+        return packets
+
+    def stats(self) -> EngineStats:
+        """Return the engine's own counts since its process started; zeros while a new one is being started."""
+        counts = self._process.layout.counts.tolist() if self._process else [0] * len(Count)
+        return EngineStats(
+            rows_up=sum(stream.begun and not stream.finished.done() for stream in self._streams.values()),
+            rtp_sent=counts[Count.RTP_SENT],
+            rtp_received=counts[Count.RTP_RECEIVED],
+            rtcp_sent=counts[Count.RTCP_SENT],
+            rtcp_received=counts[Count.RTCP_RECEIVED],
+            unmatched=counts[Count.UNMATCHED],
+            socket_overflows=counts[Count.SOCKET_OVERFLOWS],
+            short_sends=counts[Count.SHORT_SENDS],
+            stalls=counts[Count.STALLS],
+            clock_steps=counts[Count.CLOCK_STEPS],
+            captures_dropped=counts[Count.CAPTURES_DROPPED],
+            cpu_seconds=counts[Count.CPU_NS] / 1e9,
+            restarts=self._epoch,
+        )
+
+    async def close(self) -> None:
+        """End the engine's process; streams still up fail with `EngineDiedError`."""
+        self._closing = True
+        if self._restart is not None:
+            self._restart.cancel()
+            await asyncio.gather(self._restart, return_exceptions=True)
+        process, self._process = self._process, None
+        self._fail_streams()
+        if process is not None:
+            await process.close()
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _attach(self, process: EngineProcess) -> None:
+        self._process = process
+        self._rows = RowBook(self._settings)
+        self._streams = {}
+        process.listen(self._message, self._died)
+
+    def _living(self) -> EngineProcess:
+        if self._process is None:
+            raise EngineDiedError("the media engine's process has ended; a new one is being started")
+        return self._process
+
+    def _find(self, leg: Leg) -> _Stream | None:
+        stream = self._streams.get(leg.row)
+        return stream if stream is not None and stream.leg == leg else None
+
+    def _stream(self, leg: Leg) -> _Stream:
+        if leg.epoch != self._epoch or self._process is None:
+            raise EngineDiedError("the media engine's process ended while the call was up")
+        stream = self._find(leg)
+        if stream is None:
+            raise LocalProtocolError(f"leg {leg.generation} was released")
+        return stream
+
+    def _forget(self, leg: Leg) -> None:
+        del self._streams[leg.row]
+        self._rows.give_back(leg.row)
+
+    def _message(self, data: bytes) -> None:
+        captured = wire.decode_capture(data)
+        if captured is not None:
+            row, generation, packet = captured
+            stream = self._streams.get(row)
+            if stream is not None and stream.leg.generation == generation:
+                stream.captured.append(packet)
+            return
+        self._stream_finished(wire.decode(data))
+
+    def _stream_finished(self, message: dict[str, Any]) -> None:
+        stream = self._streams.get(message["row"])
+        if stream is None or stream.leg.generation != message["generation"]:
+            return
+        if self._process is not None:
+            # The row's figures stand still from now on until it is given back.
+            peer = wire.peer_from_dict(message["peer"])
+            stream.finished.set_result(self._process.layout.report(stream.leg.row, peer, now_ns=time.time_ns()))
+        if stream.released:
+            self._forget(stream.leg)
+
+    def _fail_streams(self) -> None:
+        for stream in self._streams.values():
+            if not stream.finished.done():
+                stream.finished.set_exception(EngineDiedError("the media engine's process ended while the call was up"))
+                stream.finished.exception()  # a call that doesn't wait any more leaves no warning behind
+
+    def _died(self) -> None:
+        self._process = None
+        self._fail_streams()
+        self._epoch += 1
+        if not self._closing:
+            self._restart = self._loop.create_task(self._start_anew(), name="media-engine-restart")
+
+    async def _start_anew(self) -> None:
+        pause = _RESTART_AFTER
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _RESTART_AFTER_MOST)
+            try:
+                process = await EngineProcess.start(self._settings)
+            except (LocalFaultError, OSError):
+                continue
+            self._attach(process)
+            return

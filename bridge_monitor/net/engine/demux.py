@@ -1,0 +1,207 @@
+"""Which call does a packet belong to?
+
+Owns the tables from (socket, source) and from our own SSRC to rows; must not count or parse. Peers behind one address
+translator share an address, and a peer may send from a port that its SDP doesn't name: so the pool of local ports keeps
+calls to one host apart, and a row latches to the source of its first valid packet (symmetric RTP, RFC 4961).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bridge_monitor.net.engine.layout import Array
+
+NO_ROW: Final = -1
+_EARLY: Final = 4096
+_EARLY_FOR_NS: Final = 10_000_000_000
+_GRAVE_FOR_NS: Final = 30_000_000_000
+_UNKNOWN_AT_ONCE: Final = 256
+"""So many packets of unknown sources are looked at in a batch: a flood of strangers must not stop the pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """An RTP packet whose source is in no table."""
+
+    pair: int
+    source: int  # IPv4 address << 16 | port
+    payload_type: int
+    seq: int
+    timestamp: int
+    ssrc: int
+    arrival_ns: int
+
+
+def key_of(pair: int, source: int) -> int:
+    """Return a source's key on one local port: ``source`` is IPv4 address << 16 | port."""
+    return pair << 48 | source
+
+
+class Demux:
+    """The tables of all rows that are up.
+
+    Args:
+        rows: How many rows there are.
+        rows_per_pair: Rows that share a local port.
+    """
+
+    def __init__(self, rows: int, rows_per_pair: int) -> None:
+        self._rows_per_pair = rows_per_pair
+        self.own_ssrc: Array = np.full(rows + 1, -1, np.int64)  # the last place answers for NO_ROW
+        self.peer_ssrc: Array = np.full(rows, -1, np.int64)
+        self.expected: Array = np.full(rows, -1, np.int64)
+        self.accepted: Array = np.zeros((rows, 128), np.bool_)
+        self._keys: dict[int, int] = {}
+        self._by_ssrc: dict[int, int] = {}
+        self._foreign: dict[int, set[int]] = {}  # row → keys it latched to
+        self._graves: dict[int, int] = {}  # key → until when its late packets are nobody's (CLOCK_REALTIME, ns)
+        self._early: deque[Stranger] = deque(maxlen=_EARLY)
+        self._key_table, self._key_rows = _table(self._keys)
+        self._ssrc_table, self._ssrc_rows = _table(self._by_ssrc)
+        self._stale = False
+
+    def __len__(self) -> int:
+        """Return how many rows are up."""
+        return len(self._foreign)
+
+    def add(self, row: int, *, ssrc: int, source: int, accepted: tuple[int, ...]) -> None:
+        """Expect a row's peer at ``source`` (IPv4 address << 16 | port)."""
+        pair = row // self._rows_per_pair
+        key = key_of(pair, source)
+        self.own_ssrc[row] = ssrc
+        self.peer_ssrc[row] = -1
+        self.expected[row] = key
+        self.accepted[row] = False
+        self.accepted[row, list(accepted)] = True
+        self._foreign[row] = set()
+        self._by_ssrc[pair << 32 | ssrc] = row
+        self._graves.pop(key, None)
+        # Two calls to the same address and port on one local port: the older keeps it; echoes tell by SSRC anyway.
+        self._keys.setdefault(key, row)
+        self._stale = True
+
+    def remove(self, row: int, now_ns: int) -> None:
+        """Forget a row; what still comes from its peer is nobody's for a while."""
+        pair = row // self._rows_per_pair
+        self._by_ssrc.pop(pair << 32 | int(self.own_ssrc[row]), None)
+        for key in {int(self.expected[row]), *self._foreign.pop(row)}:
+            if self._keys.get(key) == row:
+                del self._keys[key]
+                self._graves[key] = now_ns + _GRAVE_FOR_NS
+        for other in self._foreign:  # a call that had to share the key inherits it
+            key = int(self.expected[other])
+            if key not in self._keys:
+                self._keys[key] = other
+                self._graves.pop(key, None)
+        self.own_ssrc[row] = self.peer_ssrc[row] = self.expected[row] = -1
+        self._graves = {key: until for key, until in self._graves.items() if until > now_ns}
+        self._stale = True
+
+    def lookup(self, pair: Array, source: Array, ssrc: Array) -> Array:
+        """Return the row of each packet by its source or by our own SSRC in it, `NO_ROW` where neither is known."""
+        if self._stale:  # once a batch, however many calls began or ended
+            self._key_table, self._key_rows = _table(self._keys)
+            self._ssrc_table, self._ssrc_rows = _table(self._by_ssrc)
+            self._stale = False
+        key = pair << 48 | source
+        place = np.searchsorted(self._key_table, key)
+        rows = np.where(self._key_table[place] == key, self._key_rows[place], NO_ROW)
+        # An echo is told by our own SSRC, wherever it comes from: many calls may go to one echoing address and port.
+        doubtful = np.flatnonzero(self.own_ssrc[rows] != ssrc)
+        if doubtful.size:
+            key = pair[doubtful] << 32 | ssrc[doubtful]
+            place = np.searchsorted(self._ssrc_table, key)
+            found = self._ssrc_table[place] == key
+            rows[doubtful[found]] = self._ssrc_rows[place[found]]
+        return rows
+
+    def row_of_ssrc(self, pair: int, ssrc: int) -> int:
+        """Return the row whose own SSRC this is, on one local port."""
+        return self._by_ssrc.get(pair << 32 | ssrc, NO_ROW)
+
+    def row_of_peer(self, pair: int, source_ip: int, ssrc: int) -> int:
+        """Return the row whose peer this is by SSRC, or the only one of that address, on one local port."""
+        candidates = [row for row in self._foreign if row // self._rows_per_pair == pair]
+        by_ssrc = [row for row in candidates if self.peer_ssrc[row] == ssrc]
+        if not by_ssrc:
+            by_ssrc = [row for row in candidates if int(self.expected[row]) >> 16 & 0xFFFFFFFF == source_ip]
+        return by_ssrc[0] if len(by_ssrc) == 1 else NO_ROW
+
+    def adopt(self, strangers: list[Stranger], heard: Array) -> list[tuple[int, Stranger]]:
+        """Find rows for packets of unknown sources, and latch those rows to them.
+
+        Args:
+            strangers: The packets, in order of arrival.
+            heard: True for rows that received something already.
+
+        Returns:
+            The packets that were given to a row; the others are kept for a row that begins soon.
+        """
+        adopted = []
+        fresh: dict[int, int] = {}
+        for stranger in strangers[:_UNKNOWN_AT_ONCE]:
+            key = key_of(stranger.pair, stranger.source)
+            row = fresh.get(key, NO_ROW)
+            if row == NO_ROW:
+                row = self._latch(stranger, key, heard)
+                if row != NO_ROW:
+                    fresh[key] = row
+                    heard[row] = True
+            if row == NO_ROW:
+                self._early.append(stranger)
+            else:
+                adopted.append((row, stranger))
+        return adopted
+
+    def early(self, row: int, since_ns: int, heard: Array) -> list[tuple[int, Stranger]]:
+        """Return the packets that came since the row was reserved but before it began."""
+        pair = row // self._rows_per_pair
+        mine: list[Stranger] = []
+        others: list[Stranger] = []
+        for stranger in self._early:
+            here = stranger.pair == pair and stranger.arrival_ns >= since_ns
+            (mine if here else others).append(stranger)
+        horizon = max((stranger.arrival_ns for stranger in self._early), default=0) - _EARLY_FOR_NS
+        self._early.clear()
+        self._early.extend(stranger for stranger in others if stranger.arrival_ns > horizon)
+        expected = [(row, stranger) for stranger in mine if key_of(pair, stranger.source) == self.expected[row]]
+        if expected:
+            heard[row] = True
+            mine = [stranger for stranger in mine if key_of(pair, stranger.source) != self.expected[row]]
+        return expected + self.adopt(mine, heard)
+
+    def _latch(self, stranger: Stranger, key: int, heard: Array) -> int:
+        """Return the one row that the stranger can be the peer of, and latch it."""
+        if key in self._graves:
+            return NO_ROW
+        here = [
+            row
+            for row in self._foreign
+            if row // self._rows_per_pair == stranger.pair and self.accepted[row, stranger.payload_type]
+        ]
+        same_host = [row for row in here if int(self.expected[row]) >> 16 & 0xFFFFFFFF == stranger.source >> 16]
+        # A known stream that goes on from elsewhere (an address translator's new port); else the host we expect on
+        # another port; else, where no such host is expected here, the only call that waits on this local port.
+        candidates = [row for row in here if self.peer_ssrc[row] == stranger.ssrc] or [
+            row for row in same_host or here if not heard[row]
+        ]
+        if len(candidates) != 1:
+            return NO_ROW
+        row = candidates[0]
+        self._foreign[row].add(key)
+        self._keys[key] = row
+        self._stale = True
+        return row
+
+
+def _table(rows_by_key: dict[int, int]) -> tuple[Array, Array]:
+    """Return keys, sorted, and their rows; they end with a key that no packet has, so that a search lands inside."""
+    end = np.iinfo(np.int64).max
+    keys = np.fromiter((*rows_by_key, end), np.int64, len(rows_by_key) + 1)
+    rows = np.fromiter((*rows_by_key.values(), NO_ROW), np.int64, len(rows_by_key) + 1)
+    order = np.argsort(keys)
+    return keys[order], rows[order]

@@ -1,0 +1,190 @@
+"""The engine's rows as columns in one piece of memory that both processes map.
+
+Owns what lies where, and how a row's figures become a `StreamReport`. Only the engine's process writes; the parent
+reads a row after it was told "finished", or between two equal, even values of ``version``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge_monitor.net.engine.plan import INVALID_REASONS
+from bridge_monitor.rtp.columns import ReceptionColumns
+from bridge_monitor.rtp.echo import EchoColumns
+from bridge_monitor.rtp.report import LatenessSummary, PeerReportSummary, StreamReport
+
+Array = NDArray[Any]
+
+BINS_PER_OCTAVE: Final = 8
+BINS: Final = 8 * 24
+"""Lateness histogram: from 1 µs, in eighths of an octave (9 %), up to 16 s."""
+
+
+class Phase(IntEnum):
+    """Where a row stands."""
+
+    IDLE = 0
+    SENDING = 1
+    TAIL = 2
+    AWAITING_REPORT = 3
+    DONE = 4
+
+
+class Count(IntEnum):
+    """Counts of the engine's process as a whole."""
+
+    RTP_SENT = 0
+    RTP_RECEIVED = 1
+    RTCP_SENT = 2
+    RTCP_RECEIVED = 3
+    UNMATCHED = 4
+    SOCKET_OVERFLOWS = 5
+    SHORT_SENDS = 6
+    STALLS = 7
+    CLOCK_STEPS = 8
+    CAPTURES_DROPPED = 9
+    CPU_NS = 10
+
+
+_COLUMNS: Final = (
+    ("counts", np.int64, (len(Count),), False),
+    ("version", np.uint32, (), True),
+    ("phase", np.uint8, (), True),
+    ("invalid", np.uint8, (), True),
+    ("unexpected_source", np.uint8, (), True),
+    ("sent", np.int64, (), True),
+    ("large_sent", np.int64, (), True),
+    ("first_rtp_ns", np.int64, (), True),
+    ("started_ns", np.int64, (), True),
+    ("ended_ns", np.int64, (), True),
+    ("silent_reports", np.int64, (), True),
+    ("lateness_max_ns", np.int64, (), True),
+    ("lateness", np.uint32, (BINS,), True),
+    ("unexpected_types", np.bool_, (128,), True),
+)
+_ALIGN: Final = 64
+
+
+class Layout:
+    """The columns over a buffer of `size` bytes, all zeros at first.
+
+    Attributes:
+        counts: The process's own counts, see `Count`.
+        version: Odd while a row is being changed.
+        phase: `Phase` of the row.
+        invalid: Bit i stands for ``INVALID_REASONS[i]``.
+        unexpected_source: 1 if RTP came from elsewhere than the plan said.
+        sent: RTP packets sent, large ones among them.
+        large_sent: Large ones.
+        first_rtp_ns: Arrival of the first valid RTP packet; 0 if none.
+        started_ns: When sending began.
+        ended_ns: When receiving ended; 0 before.
+        silent_reports: Reports of the peer without a block on our stream.
+        lateness_max_ns: The latest own packet's lateness.
+        lateness: Histogram of all of them.
+        unexpected_types: Payload types received that were not accepted.
+        reception: The peers' own streams.
+        echo: Our streams come back.
+    """
+
+    counts: Array
+    version: Array
+    phase: Array
+    invalid: Array
+    unexpected_source: Array
+    sent: Array
+    large_sent: Array
+    first_rtp_ns: Array
+    started_ns: Array
+    ended_ns: Array
+    silent_reports: Array
+    lateness_max_ns: Array
+    lateness: Array
+    unexpected_types: Array
+
+    def __init__(self, rows: int, buffer: memoryview) -> None:
+        place = 0
+        for name, kind, shape, per_row in _COLUMNS:
+            whole = (rows, *shape) if per_row else shape
+            column: Array = np.ndarray(whole, kind, buffer, place)
+            setattr(self, name, column)
+            place += _aligned(column.nbytes)
+        self.reception = ReceptionColumns(rows, buffer=buffer[place:])
+        place += _aligned(ReceptionColumns.bytes_needed(rows))
+        self.echo = EchoColumns(rows, buffer=buffer[place:])
+
+    @staticmethod
+    def size(rows: int) -> int:
+        """Return the bytes needed for so many rows."""
+        size = _aligned(ReceptionColumns.bytes_needed(rows)) + _aligned(EchoColumns.bytes_needed(rows))
+        for _, kind, shape, per_row in _COLUMNS:
+            whole = (rows, *shape) if per_row else shape
+            size += _aligned(int(np.prod(whole)) * np.dtype(kind).itemsize)
+        return size
+
+    def reset(self, row: int, first_seq: int) -> None:
+        """Make a row new, for another call."""
+        for name, _, _, per_row in _COLUMNS:
+            if per_row and name != "version":
+                getattr(self, name)[row] = 0
+        self.reception.reset(row)
+        self.echo.reset(row, first_seq)
+
+    def report(self, row: int, peer: PeerReportSummary | None, *, now_ns: int) -> StreamReport:
+        """Return a row's figures as they stand.
+
+        Args:
+            row: The row.
+            peer: What the peer reported of it, which is not kept here.
+            now_ns: The end of a stream that has not ended.
+        """
+        flags = int(self.invalid[row])
+        return StreamReport(
+            packets_sent=int(self.sent[row]),
+            large_sent=int(self.large_sent[row]),
+            inbound=self.reception.summary(row),
+            echo=self.echo.summary(row),
+            peer=peer,
+            unexpected_payload_types=tuple(np.flatnonzero(self.unexpected_types[row]).tolist()),
+            unexpected_source=bool(self.unexpected_source[row]),
+            first_rtp_ns=int(self.first_rtp_ns[row]) or None,
+            started_ns=int(self.started_ns[row]),
+            ended_ns=int(self.ended_ns[row]) or now_ns,
+            lateness=self._lateness(row),
+            invalid=tuple(reason for bit, reason in enumerate(INVALID_REASONS) if flags >> bit & 1),
+            peer_silent_reports=int(self.silent_reports[row]),
+        )
+
+    def _lateness(self, row: int) -> LatenessSummary | None:
+        counted = np.cumsum(self.lateness[row], dtype=np.int64)
+        samples = int(counted[-1])
+        if not samples:
+            return None
+        greatest = int(self.lateness_max_ns[row])
+        p50, p99 = np.searchsorted(counted, [samples * 0.5, samples * 0.99]).tolist()
+        return LatenessSummary(
+            p50_seconds=min(bin_edge_ns(p50), greatest) / 1e9,
+            p99_seconds=min(bin_edge_ns(p99), greatest) / 1e9,
+            max_seconds=greatest / 1e9,
+            samples=samples,
+        )
+
+
+def lateness_bins(lateness_ns: Array) -> Array:
+    """Return the histogram bin of each lateness."""
+    octaves = np.log2(np.maximum(lateness_ns, 1000) / 1000.0)
+    bins: Array = np.minimum(octaves * BINS_PER_OCTAVE, BINS - 1).astype(np.intp)
+    return bins
+
+
+def bin_edge_ns(place: int) -> int:
+    """Return the upper edge of a histogram bin."""
+    return round(1000 * 2 ** ((place + 1) / BINS_PER_OCTAVE))
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN

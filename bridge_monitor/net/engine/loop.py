@@ -1,0 +1,299 @@
+"""The engine's process: one loop that sends, receives, and sees each call to its end.
+
+Owns time and the life of rows; what is sent and counted is its parts' business. Ends at once when the parent is gone.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from bridge_monitor.net import mmsg
+from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.demux import Demux
+from bridge_monitor.net.engine.layout import Array, Count, Layout, Phase
+from bridge_monitor.net.engine.plan import CLOCK_STEP, ENGINE_STALLED, CapturedPacket, EngineSettings, StreamPlan
+from bridge_monitor.net.engine.ports import PortPair
+from bridge_monitor.net.engine.receiving import Receiver, RtcpDatagram
+from bridge_monitor.net.engine.reports import Reports
+from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
+
+_LONGEST_SLEEP_NS: Final = 10_000_000
+_IDLE_SECONDS: Final = 1.0
+_CPU_EVERY_NS: Final = 100_000_000
+_CAPTURES_WAITING: Final = 20_000
+_AT_ONCE: Final = 16
+"""So many calls begin, and so many end, in a tick at most: others' packets are due. The rest waits for the next one."""
+
+_ENGINE_STALLED: Final = invalid_bit(ENGINE_STALLED)
+_CLOCK_STEP: Final = invalid_bit(CLOCK_STEP)
+
+Clocks = tuple[Callable[[], int], Callable[[], int]]
+
+
+class Engine:
+    """The loop.
+
+    Args:
+        settings: How it is built.
+        memory: `Layout.size` bytes that the parent maps too.
+        channel: SEQPACKET socket to the parent.
+        pairs: The pool of ports.
+        clocks: CLOCK_MONOTONIC and CLOCK_REALTIME, ns.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        memory: memoryview,
+        channel: socket.socket,
+        pairs: list[PortPair],
+        *,
+        clocks: Clocks = (time.monotonic_ns, time.time_ns),
+    ) -> None:
+        self._clocks = clocks
+        self._monotonic = clocks[0]
+        self._settings = settings
+        self._channel = channel
+        self._pairs = pairs
+        self._outbox = wire.Outbox()
+        self._stall_ns = round(settings.stall_limit_seconds * 1e9)
+        self._step_ns = round(settings.clock_step_seconds * 1e9)
+        self._layout = Layout(settings.rows, memory)
+        self._demux = Demux(settings.rows, settings.rows_per_pair)
+        self._sender = Sender(settings, self._layout, pairs, tap=self._tap_sent_rtp, clock=clocks[0])
+        self._reports = Reports(
+            settings,
+            self._layout,
+            pairs,
+            self._demux,
+            self._sender,
+            on_report=self._reported,
+            taps=(self._tap_sent_rtcp, self._tap_received_rtcp),
+        )
+        self._receiver = Receiver(
+            settings, self._layout, pairs, self._demux, on_rtcp=self._reports.receive, tap=self._tap_received_rtp
+        )
+        self._plans: dict[int, StreamPlan] = {}
+        self._generations: dict[int, int] = {}
+        self._deadline: Array = np.full(settings.rows, NEVER, np.int64)
+        self._poll = select.epoll()
+        self._poll.register(channel, select.EPOLLIN)
+        for pair in pairs:
+            self._poll.register(pair.rtp, select.EPOLLIN)
+            self._poll.register(pair.rtcp, select.EPOLLIN)
+        self._offset = clock_offset(clocks)
+        self._last_tick = clocks[0]()
+        self._next_cpu = 0
+        self._parent_gone = False
+
+    def run(self) -> None:
+        """Work until the parent closes its end or dies."""
+        self._tell({"event": "ready", "ports": [pair.port for pair in self._pairs]})
+        while not self._parent_gone:
+            self.tick(self._wait())
+
+    def tick(self, timeout: float = 0) -> None:
+        """Wait for something to read, ``timeout`` seconds at most, then do all that is due."""
+        ready = [fd for fd, _ in self._poll.poll(timeout)]
+        now = self._monotonic()
+        self._look_at_clocks(now)
+        for row in self._sender.tick(now, self._offset):
+            plan = self._plans[row]
+            self._layout.phase[row] = Phase.TAIL
+            self._deadline[row] = now + round(plan.tail_seconds * 1e9)
+        self._receiver.read(ready)
+        self._reports.tick(now, self._real)
+        for row in np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist():
+            self._time_passed(row, now)
+        if self._channel.fileno() in ready:
+            self._read_commands()
+        self._flush()
+        self._last_tick = now
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> float:
+        """Sleep until something is due; return how long arrivals may be waited for besides, in seconds."""
+        if not self._plans:
+            return _LONGEST_SLEEP_NS / 1e9 if self._outbox else _IDLE_SECONDS
+        now = self._monotonic()
+        due = min(int(self._sender.next_due.min()), int(self._deadline.min()), now + _LONGEST_SLEEP_NS)
+        if due > now:
+            time.sleep((due - now) / 1e9)
+        return 0
+
+    def _real(self) -> int:
+        return self._monotonic() + self._offset
+
+    def _look_at_clocks(self, now: int) -> None:
+        """Notice what makes figures untrue: this process did not run, or CLOCK_REALTIME was set."""
+        offset = clock_offset(self._clocks)
+        stepped = abs(offset - self._offset) > self._step_ns
+        self._offset = offset
+        stalled = now - self._last_tick > self._stall_ns
+        if self._plans and (stepped or stalled):
+            rows = list(self._plans)
+            if stepped:
+                self._layout.counts[Count.CLOCK_STEPS] += 1
+                self._layout.invalid[rows] |= _CLOCK_STEP
+            if stalled:
+                self._layout.counts[Count.STALLS] += 1
+                self._layout.invalid[rows] |= _ENGINE_STALLED
+                self._sender.skip_overdue(now)
+        if now >= self._next_cpu:
+            self._layout.counts[Count.CPU_NS] = time.process_time_ns()
+            self._next_cpu = now + _CPU_EVERY_NS
+
+    # --- a row's life ------------------------------------------------------------------------------------------------
+
+    def begin(self, row: int, generation: int, plan: StreamPlan, reserved_ns: int) -> None:
+        """Begin a call's stream on a row that is not up."""
+        now = self._monotonic()
+        if not self._plans:
+            self._last_tick = now  # an idle engine's long sleep is no stall
+        layout = self._layout
+        layout.version[row] |= 1
+        layout.reset(row, plan.first_seq)
+        layout.phase[row] = Phase.SENDING
+        layout.started_ns[row] = self._real()
+        layout.version[row] += 1
+        self._plans[row] = plan
+        self._generations[row] = generation
+        self._receiver.captured[row] = plan.capture
+        self._demux.add(
+            row,
+            ssrc=plan.ssrc,
+            source=mmsg.ip_number(plan.remote_host) << 16 | plan.rtp_port,
+            accepted=plan.accepted_payload_types,
+        )
+        self._sender.start(row, plan, now)
+        self._reports.start(row, plan, now)
+        self._receiver.begin(row, reserved_ns)
+
+    def _time_passed(self, row: int, now: int) -> None:
+        """A row's present wait is over."""
+        plan = self._plans[row]
+        layout = self._layout
+        echoed = layout.echo.received(row) > 0 and not plan.expect_report
+        if layout.phase[row] == Phase.TAIL and not echoed and not self._covered(row):
+            layout.phase[row] = Phase.AWAITING_REPORT
+            self._deadline[row] = now + round(max(0.0, plan.report_wait_seconds - plan.tail_seconds) * 1e9)
+            return
+        self._finish(row)
+
+    def _reported(self, row: int) -> None:
+        if self._layout.phase[row] == Phase.AWAITING_REPORT and self._covered(row):
+            self._finish(row)
+
+    def _covered(self, row: int) -> bool:
+        """Whether the peer's last report covers enough of what was sent."""
+        wanted = float(self._layout.sent[row]) * self._plans[row].report_coverage
+        return self._reports.peer(row).packets_reported >= wanted
+
+    def _finish(self, row: int) -> None:
+        """End a row's stream and tell the parent, who reads its figures then."""
+        layout = self._layout
+        layout.version[row] |= 1
+        real = self._real()
+        self._sender.stop(row)
+        peer = self._reports.stop(row, real).summary()
+        self._demux.remove(row, real)
+        self._deadline[row] = NEVER
+        self._receiver.captured[row] = False
+        layout.ended_ns[row] = real
+        layout.phase[row] = Phase.DONE
+        layout.version[row] += 1
+        del self._plans[row]
+        self._tell(
+            {"event": "finished", "row": row, "generation": self._generations[row], "peer": wire.peer_to_dict(peer)}
+        )
+
+    # --- the parent --------------------------------------------------------------------------------------------------
+
+    def _read_commands(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                data = self._channel.recv(wire.MAX_MESSAGE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                self._parent_gone = True
+                return
+            self._obey(wire.decode(data))
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        row, generation = command["row"], command["generation"]
+        if command["op"] == "begin":
+            self.begin(row, generation, StreamPlan.from_dict(command["plan"]), command["reserved_ns"])
+        elif row in self._plans and self._generations[row] == generation:
+            self._finish(row)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._outbox.append(wire.encode(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            try:
+                self._channel.send(self._outbox[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                self._parent_gone = True
+                return
+            self._outbox.popleft()
+
+    # --- captures ----------------------------------------------------------------------------------------------------
+
+    def _tap_sent_rtp(self, row: int, time_ns: int, data: bytes) -> None:
+        plan = self._plans[row]
+        remote = (plan.remote_host, plan.rtp_port)
+        self._capture(row, remote, data, sent=True, rtcp=False, time_ns=time_ns, length=len(data))
+
+    def _tap_sent_rtcp(self, row: int, time_ns: int, data: bytes) -> None:
+        plan = self._plans[row]
+        remote = (plan.remote_host, plan.rtcp_port)
+        self._capture(row, remote, data, sent=True, rtcp=True, time_ns=time_ns, length=len(data))
+
+    def _tap_received_rtp(self, row: int, remote: tuple[int, int], time_ns: int, data: bytes, length: int) -> None:
+        source = (mmsg.ip_text(remote[0]), remote[1])
+        self._capture(row, source, data, sent=False, rtcp=False, time_ns=time_ns, length=length)
+
+    def _tap_received_rtcp(self, row: int, datagram: RtcpDatagram) -> None:
+        remote = (mmsg.ip_text(datagram.source_ip), datagram.source_port)
+        self._capture(
+            row, remote, datagram.data, sent=False, rtcp=True, time_ns=datagram.arrival_ns, length=len(datagram.data)
+        )
+
+    def _capture(
+        self, row: int, remote: tuple[str, int], data: bytes, *, sent: bool, rtcp: bool, time_ns: int, length: int
+    ) -> None:
+        if len(self._outbox) >= _CAPTURES_WAITING:
+            self._layout.counts[Count.CAPTURES_DROPPED] += 1
+            return
+        port = self._pairs[row // self._settings.rows_per_pair].port + rtcp
+        packet = CapturedPacket(sent, rtcp, time_ns, port, *remote, data, length)
+        self._outbox.append(wire.encode_capture(row, self._generations[row], packet))
+
+
+def clock_offset(clocks: Clocks) -> int:
+    """Return CLOCK_REALTIME − CLOCK_MONOTONIC in ns: of three readings the one least disturbed."""
+    monotonic, real = clocks
+    best, offset = NEVER, 0
+    for _ in range(3):
+        before = monotonic()
+        at = real()
+        after = monotonic()
+        if after - before < best:
+            best, offset = after - before, at - (before + after) // 2
+        if best < 1000:
+            break
+    return offset

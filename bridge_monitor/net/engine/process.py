@@ -1,0 +1,180 @@
+"""One process of the media engine, as its parent sees it: started, spoken to, read, ended.
+
+Owns the child, the channel and the shared memory; must not know calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from bridge_monitor.errors import EngineDiedError, LocalFaultError
+from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.layout import Layout
+from bridge_monitor.net.engine.plan import EngineSettings
+
+_START_SECONDS: Final = 30.0
+_END_SECONDS: Final = 5.0
+_MESSAGES_AT_ONCE: Final = 256
+
+
+class EngineProcess:
+    """A running engine process.
+
+    Attributes:
+        ports: Its RTP ports, one a port pair.
+        layout: The rows; this side may only read.
+        pid: Its process id.
+    """
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], channel: socket.socket, layout: Layout, ports: tuple[int, ...]
+    ) -> None:
+        self.ports = ports
+        self.layout = layout
+        self.pid = child.pid
+        self._child = child
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._outbox: deque[bytes] = deque()
+        self._on_message: Callable[[bytes], None] | None = None
+        self._on_death: Callable[[], None] | None = None
+
+    @classmethod
+    async def start(cls, settings: EngineSettings) -> EngineProcess:
+        """Start one and wait until it is ready.
+
+        Raises:
+            LocalFaultError: It can't have its ports, or did not come up.
+        """
+        child, ours, layout = _launch(settings)
+        try:
+            ports = await _ready(ours)
+        except BaseException:
+            ours.close()
+            child.kill()
+            child.wait()
+            raise
+        return cls(child, ours, layout, ports)
+
+    def listen(self, on_message: Callable[[bytes], None], on_death: Callable[[], None]) -> None:
+        """Be told of each message, and once of the process's end."""
+        self._on_message = on_message
+        self._on_death = on_death
+        self._loop.add_reader(self._channel, self._read)
+
+    def send(self, command: dict[str, Any]) -> None:
+        """Send a command; it waits here while the engine doesn't read.
+
+        Raises:
+            EngineDiedError: The process has ended.
+        """
+        if self._channel.fileno() < 0:
+            raise EngineDiedError("the media engine's process has ended")
+        self._outbox.append(wire.encode(command))
+        self._write()
+
+    async def close(self) -> None:
+        """End the process and wait for its end."""
+        self._close_channel()
+        try:
+            await asyncio.to_thread(self._child.wait, _END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            await asyncio.to_thread(self._child.wait)
+
+    def _read(self) -> None:
+        for _ in range(_MESSAGES_AT_ONCE):
+            try:
+                data = self._channel.recv(wire.MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                self._died()
+                return
+            if self._on_message is not None:
+                self._on_message(data)
+            if self._channel.fileno() < 0:
+                return
+
+    def _write(self) -> None:
+        while self._outbox:
+            try:
+                self._channel.send(self._outbox[0])
+            except BlockingIOError:
+                self._loop.add_writer(self._channel, self._write)
+                return
+            except ConnectionError:
+                return  # the reader notices the end
+            self._outbox.popleft()
+        self._loop.remove_writer(self._channel)
+
+    def _died(self) -> None:
+        self._close_channel()
+        self._child.kill()  # its end of the channel is gone, so it is of no use even if it lives
+        self._child.wait()
+        if self._on_death is not None:
+            self._on_death()
+
+    def _close_channel(self) -> None:
+        if self._channel.fileno() >= 0:
+            self._loop.remove_reader(self._channel)
+            self._loop.remove_writer(self._channel)
+            self._channel.close()
+
+
+def _launch(settings: EngineSettings) -> tuple[subprocess.Popen[bytes], socket.socket, Layout]:
+    """Start the child with the memory and its end of the channel."""
+    size = Layout.size(settings.rows)
+    memory_fd = os.memfd_create("bridge_monitor_media")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)  # noqa: FBT003 (the standard library's signature)
+    try:
+        os.ftruncate(memory_fd, size)
+        layout = Layout(settings.rows, memoryview(mmap.mmap(memory_fd, size, access=mmap.ACCESS_READ)))
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            [
+                sys.executable,
+                "-m",
+                "bridge_monitor.net.engine",
+                str(memory_fd),
+                str(theirs.fileno()),
+                json.dumps(settings.to_dict()),
+            ],
+            pass_fds=(memory_fd, theirs.fileno()),
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # a terminal's Ctrl-C is the parent's to handle
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        os.close(memory_fd)
+        theirs.close()
+    return child, ours, layout
+
+
+async def _ready(channel: socket.socket) -> tuple[int, ...]:
+    """Wait for the child's first message, and return its ports."""
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            data = await asyncio.get_running_loop().sock_recv(channel, wire.MAX_MESSAGE)
+    except (TimeoutError, ConnectionError) as error:
+        raise LocalFaultError("the media engine did not come up") from error
+    if not data:
+        raise LocalFaultError("the media engine ended at once")
+    message = wire.decode(data)
+    if message["event"] != "ready":
+        raise LocalFaultError(f"the media engine did not start: {message['reason']}")
+    return tuple(message["ports"])

@@ -1,0 +1,270 @@
+"""What arrives on the RTP and RTCP sockets: read in batches, parsed by column, given to its rows.
+
+Owns the receive buffers and the way from a datagram to a row's figures; must not send or end a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bridge_monitor.net import mmsg
+from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
+from bridge_monitor.net.engine.layout import Array, Count, Layout
+from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW, EngineSettings
+from bridge_monitor.net.engine.ports import PortPair
+from bridge_monitor.net.engine.sending import invalid_bit
+from bridge_monitor.rtp.packet import HeaderBatch, read_headers
+
+_CAPACITY: Final = 2048
+_PACKET_SIZE: Final = 1536
+_ROUNDS: Final = 4
+"""So many full batches are read in a tick at most: the pace comes first, the kernel's buffers hold the rest."""
+
+_SOCKET_OVERFLOW: Final = invalid_bit(SOCKET_OVERFLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class RtcpDatagram:
+    """An RTCP datagram as it came."""
+
+    pair: int
+    source_ip: int
+    source_port: int
+    arrival_ns: int
+    data: bytes
+
+
+class Packets(NamedTuple):
+    """RTP packets by column, in order of arrival."""
+
+    row: Array
+    source: Array
+    payload_type: Array
+    seq: Array
+    timestamp: Array
+    ssrc: Array
+    arrival_ns: Array
+
+    def where(self, mask: Array) -> Packets:
+        """Return those for which the mask is True."""
+        return Packets(*(column[mask] for column in self))
+
+
+ReceivedTap = Callable[[int, tuple[int, int], int, bytes, int], None]
+"""Is given row, source address and port, arrival, datagram and its full length of a captured row's packet."""
+
+
+class Receiver:
+    """Receives for every row.
+
+    Args:
+        settings: Rows, and how they share sockets.
+        layout: Where the rows' figures are kept.
+        pairs: The sockets.
+        demux: The tables.
+        on_rtcp: Is given each RTCP datagram, whichever port it came to (RFC 5761).
+        tap: Is given the packets of captured rows.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        layout: Layout,
+        pairs: Sequence[PortPair],
+        demux: Demux,
+        *,
+        on_rtcp: Callable[[RtcpDatagram], None],
+        tap: ReceivedTap,
+    ) -> None:
+        self._layout = layout
+        self._demux = demux
+        self._on_rtcp = on_rtcp
+        self._tap = tap
+        self._rows_per_pair = settings.rows_per_pair
+        self._rows = settings.rows
+        self._batch = mmsg.RecvBatch(_CAPACITY, _PACKET_SIZE)
+        self._rtp = {pair.rtp.fileno(): number for number, pair in enumerate(pairs)}
+        self._rtcp = {pair.rtcp.fileno(): number for number, pair in enumerate(pairs)}
+        self._drops: dict[int, int] = {}
+        self.captured: Array = np.zeros(settings.rows + 1, np.bool_)
+
+    def read(self, ready: Sequence[int]) -> None:
+        """Read the sockets ``ready`` (file descriptors; others' are left alone) until nothing waits."""
+        rtp = [fd for fd in ready if fd in self._rtp]
+        for fd in ready:
+            if fd in self._rtcp:
+                self._read_rtcp(fd)
+        for _ in range(_ROUNDS):
+            rtp = self._read_rtp(rtp)
+            if not rtp:
+                return
+
+    def begin(self, row: int, since_ns: int) -> None:
+        """Count what came for a row before it began."""
+        heard = self._layout.first_rtp_ns != 0
+        self._count_strangers(self._demux.early(row, since_ns, heard))
+
+    def _read_rtp(self, fds: Sequence[int]) -> list[int]:
+        """Read once from each socket while the batch has room; return those that may have more."""
+        batch = self._batch
+        stop = 0
+        segments: list[tuple[int, int]] = []
+        more = []
+        for fd in fds:
+            room = batch.capacity - stop
+            count = batch.fill(fd, stop)
+            if count:
+                segments.append((fd, count))
+                stop += count
+            if count == room:
+                more.append(fd)
+        if stop:
+            batch.parse(stop)
+            self._check_drops(segments)
+            pairs = np.repeat([self._rtp[fd] for fd, _ in segments], [count for _, count in segments])
+            self._take(stop, pairs)
+        return more
+
+    def _take(self, stop: int, pair: Array) -> None:
+        """Give the batch's first ``stop`` datagrams to their rows."""
+        batch = self._batch
+        lengths = np.minimum(batch.lengths[:stop], _PACKET_SIZE)
+        headers = read_headers(batch.data[:stop], lengths)
+        source = batch.src_ip[:stop].astype(np.int64) << 16 | batch.src_port[:stop]
+        rows = self._demux.lookup(pair, source, headers.ssrc)
+        known = headers.valid & (rows != NO_ROW)
+        packets = Packets(
+            rows, source, headers.payload_type, headers.seq, headers.timestamp, headers.ssrc, batch.arrival_ns[:stop]
+        )
+        if known.all():
+            self._count(packets)
+        else:
+            self._count(packets.where(known))
+            self._take_others(np.flatnonzero(~known), pair, source, headers)
+        if self.captured.any():
+            self._tap_batch(rows, known)
+
+    def _take_others(self, places: Array, pair: Array, source: Array, headers: HeaderBatch) -> None:
+        """Look at what is no RTP packet of a known source."""
+        batch = self._batch
+        strangers = []
+        for place in places.tolist():
+            if headers.rtcp[place]:
+                self._on_rtcp(self._rtcp_datagram(place, int(pair[place])))
+            elif headers.valid[place]:
+                strangers.append(
+                    Stranger(
+                        pair=int(pair[place]),
+                        source=int(source[place]),
+                        payload_type=int(headers.payload_type[place]),
+                        seq=int(headers.seq[place]),
+                        timestamp=int(headers.timestamp[place]),
+                        ssrc=int(headers.ssrc[place]),
+                        arrival_ns=int(batch.arrival_ns[place]),
+                    )
+                )
+            else:
+                self._layout.counts[Count.UNMATCHED] += 1
+        if strangers:
+            adopted = self._demux.adopt(strangers, self._layout.first_rtp_ns != 0)
+            self._layout.counts[Count.UNMATCHED] += len(strangers) - len(adopted)
+            self._count_strangers(adopted)
+
+    def _count_strangers(self, adopted: Sequence[tuple[int, Stranger]]) -> None:
+        if not adopted:
+            return
+        table = np.array(
+            [
+                (row, one.source, one.payload_type, one.seq, one.timestamp, one.ssrc, one.arrival_ns)
+                for row, one in adopted
+            ],
+            np.int64,
+        )
+        self._count(Packets(*table.T))
+
+    def _count(self, packets: Packets) -> None:
+        """Count RTP packets for their rows."""
+        layout, demux = self._layout, self._demux
+        touched = packets.row
+        layout.version[touched] |= 1
+        accepted = demux.accepted[packets.row, packets.payload_type]
+        if not accepted.all():
+            others = ~accepted
+            layout.unexpected_types[packets.row[others], packets.payload_type[others]] = True
+            # In the midst of an accepted stream they share its sequence numbers: left out they would look lost.
+            kept = accepted | (demux.peer_ssrc[packets.row] == packets.ssrc)
+            packets, accepted = packets.where(kept), accepted[kept]
+        rows, arrival = packets.row, packets.arrival_ns
+        fresh = layout.first_rtp_ns[rows] == 0
+        if fresh.any():
+            # The last write stands where a row occurs twice: so the first packet is written last.
+            layout.first_rtp_ns[rows[fresh][::-1]] = arrival[fresh][::-1]
+        elsewhere = demux.expected[rows] != ((rows // self._rows_per_pair) << 48 | packets.source)
+        if elsewhere.any():
+            layout.unexpected_source[rows[elsewhere]] = 1
+        layout.counts[Count.RTP_RECEIVED] += len(rows)
+        echoed = demux.own_ssrc[rows] == packets.ssrc
+        if echoed.all():
+            layout.echo.receive(rows, packets.seq, arrival)
+        else:
+            if echoed.any():
+                layout.echo.receive(rows[echoed], packets.seq[echoed], arrival[echoed])
+            own = packets.where(~echoed)
+            layout.reception.receive(own.row, own.seq, own.timestamp, own.arrival_ns, own.ssrc)
+            named = accepted[~echoed]
+            demux.peer_ssrc[own.row[named]] = own.ssrc[named]
+        layout.version[touched] = (layout.version[touched] | 1) + 1
+
+    def _read_rtcp(self, fd: int) -> None:
+        batch = self._batch
+        while True:
+            count = batch.recv(fd)
+            if not count:
+                return
+            self._check_drops([(fd, count)])
+            for place in range(count):
+                self._on_rtcp(self._rtcp_datagram(place, self._rtcp[fd]))
+            if count < batch.capacity:
+                return
+
+    def _rtcp_datagram(self, place: int, pair: int) -> RtcpDatagram:
+        batch = self._batch
+        return RtcpDatagram(
+            pair=pair,
+            source_ip=int(batch.src_ip[place]),
+            source_port=int(batch.src_port[place]),
+            arrival_ns=int(batch.arrival_ns[place]),
+            data=batch.data[place, : min(int(batch.lengths[place]), _PACKET_SIZE)].tobytes(),
+        )
+
+    def _check_drops(self, segments: Sequence[tuple[int, int]]) -> None:
+        """Mark the rows of a socket whose buffer has overflowed."""
+        if not self._batch.drops[: sum(count for _, count in segments)].any():
+            return  # the kernel tells the count only once it isn't zero
+        start = 0
+        for fd, count in segments:
+            told = int(self._batch.drops[start : start + count].max())
+            start += count
+            before = self._drops.get(fd, 0)
+            if told > before:
+                self._drops[fd] = told
+                self._layout.counts[Count.SOCKET_OVERFLOWS] += told - before
+                pair = self._rtp.get(fd, self._rtcp.get(fd, 0))
+                rows = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
+                self._layout.invalid[rows] |= _SOCKET_OVERFLOW
+
+    def _tap_batch(self, rows: Array, known: Array) -> None:
+        batch = self._batch
+        for place in np.flatnonzero(known & self.captured[rows]).tolist():
+            length = int(batch.lengths[place])
+            self._tap(
+                int(rows[place]),
+                (int(batch.src_ip[place]), int(batch.src_port[place])),
+                int(batch.arrival_ns[place]),
+                batch.data[place, : min(length, _PACKET_SIZE)].tobytes(),
+                length,
+            )

@@ -1,0 +1,69 @@
+"""Which row, and so which local port, a call gets: the parent's book of the engine's rows.
+
+Owns what is free and who uses which port; must not talk to the engine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from bridge_monitor.errors import PortsExhaustedError
+from bridge_monitor.net.engine.plan import EngineSettings
+
+
+class RowBook:
+    """Free and used rows of one engine process."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        per_pair = settings.rows_per_pair
+        self._per_pair = per_pair
+        self._free = [
+            deque(range(pair * per_pair, min((pair + 1) * per_pair, settings.rows)))
+            for pair in range(settings.port_pairs)
+        ]
+        self._hosts: list[Counter[str]] = [Counter() for _ in range(settings.port_pairs)]
+        self._used: dict[int, str] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        """Return how many rows are used."""
+        return len(self._used)
+
+    def pair_of(self, row: int) -> int:
+        """Return the port pair of a row."""
+        return row // self._per_pair
+
+    def take(self, remote_host: str) -> int:
+        """Return a free row on the port that has the fewest calls to this host, and of those the fewest calls.
+
+        With more calls to one host than there are ports some share one; the engine then tells them apart by the ports
+        that the answers named.
+
+        Raises:
+            PortsExhaustedError: Every row is used.
+        """
+        count = len(self._free)
+        best: tuple[int, int, int] | None = None
+        for turn in range(count):
+            pair = (self._next + turn) % count
+            if self._free[pair]:
+                hosts = self._hosts[pair]
+                found = (hosts[remote_host], hosts.total(), turn)
+                best = min(best, found) if best else found
+        if best is None:
+            raise PortsExhaustedError(f"all {len(self._used)} rows of the media engine are used")
+        pair = (self._next + best[2]) % count
+        self._next = pair + 1
+        row = self._free[pair].popleft()
+        self._hosts[pair][remote_host] += 1
+        self._used[row] = remote_host
+        return row
+
+    def give_back(self, row: int) -> None:
+        """Make a row free; it is the last of its port to be used again."""
+        pair = self.pair_of(row)
+        host = self._used.pop(row)
+        self._hosts[pair][host] -= 1
+        if not self._hosts[pair][host]:
+            del self._hosts[pair][host]
+        self._free[pair].append(row)

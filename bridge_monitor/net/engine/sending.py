@@ -1,0 +1,293 @@
+"""The pace: which rows are due, their headers, and one `sendmmsg` a tick and socket.
+
+Owns send times and their lateness; must not receive or know a call's end beyond its last packet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from bridge_monitor.net import mmsg
+from bridge_monitor.net.engine.layout import Array, Count, Layout, lateness_bins
+from bridge_monitor.net.engine.plan import (
+    INVALID_REASONS,
+    MAX_PAYLOAD_BYTES,
+    SEND_LATE,
+    SHORT_SEND,
+    SILENCE,
+    EngineSettings,
+    StreamPlan,
+)
+from bridge_monitor.net.engine.ports import PortPair
+from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
+
+NEVER: Final = np.iinfo(np.int64).max
+_CHUNK: Final = 64
+"""Packets between two looks at the clock: some 100 µs; within a chunk send times are interpolated."""
+_LATE_SHARE: Final = 0.01
+_MUCH_TOO_LATE: Final = 5
+
+TONE: Final = {"PCMU": bytes.fromhex("3e2b2b3ebeababbe"), "PCMA": bytes.fromhex("1401011494818194")}
+"""One period of 1 kHz: the digital milliwatt (ITU-T G.711 Tables 5 and 6) two segments, about 12 dB, quieter."""
+
+SentTap = Callable[[int, int, bytes], None]
+"""Is given row, send time (CLOCK_REALTIME, ns) and datagram of each packet of a captured row."""
+
+
+def invalid_bit(reason: str) -> int:
+    """Return a reason's bit in ``Layout.invalid``."""
+    return 1 << INVALID_REASONS.index(reason)
+
+
+_SHORT_SEND: Final = invalid_bit(SHORT_SEND)
+_SEND_LATE: Final = invalid_bit(SEND_LATE)
+
+
+class Sender:
+    """Sends every row's RTP stream.
+
+    Args:
+        settings: Tick, limits, rows.
+        layout: Where the rows' figures are kept.
+        pairs: The sockets, each for ``rows_per_pair`` rows.
+        tap: Is given the packets of captured rows.
+        clock: CLOCK_MONOTONIC, ns.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        layout: Layout,
+        pairs: Sequence[PortPair],
+        *,
+        tap: SentTap,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        rows = settings.rows
+        self._clock = clock
+        self._source_host = settings.source_host
+        self._layout = layout
+        self._tap = tap
+        self._fds = [pair.rtp.fileno() for pair in pairs]
+        self._rows_per_pair = settings.rows_per_pair
+        self._tick_ns = round(settings.tick_seconds * 1e9)
+        self._late_limit_ns = round(settings.lateness_limit_seconds * 1e9)
+
+        self._headers = np.zeros(rows, RTP_HEADER)
+        self._batch = mmsg.SendBatch(
+            rows,
+            HEADER_BYTES,
+            pktinfo=True,
+            tos=True,
+            tails=True,
+            data=self._headers.view(np.uint8).reshape(rows, HEADER_BYTES),
+        )
+        self._header_seq = self._headers["seq"]
+        self._header_timestamp = self._headers["timestamp"]
+        self._payloads = {
+            (codec, tone): np.frombuffer(
+                (TONE[codec] * MAX_PAYLOAD_BYTES)[:MAX_PAYLOAD_BYTES] if tone else bytes([silence]) * MAX_PAYLOAD_BYTES,
+                np.uint8,
+            )
+            for codec, silence in SILENCE.items()
+            for tone in (False, True)
+        }
+
+        self.next_due: Array = np.full(rows, NEVER, np.int64)
+        self.last_send_ns: Array = np.zeros(rows, np.int64)
+        self.octets: Array = np.zeros(rows, np.int64)
+        self.timestamp: Array = np.zeros(rows, np.int64)
+        self.last_step: Array = np.zeros(rows, np.int64)
+        self._first_seq: Array = np.zeros(rows, np.int64)
+        self._interval: Array = np.zeros(rows, np.int64)
+        self._step: Array = np.zeros(rows, np.int64)
+        self._limit: Array = np.zeros(rows, np.int64)
+        self._late: Array = np.zeros(rows, np.int64)
+        self._large: Array = np.zeros(rows, np.bool_)
+        self._captured: Array = np.zeros(rows, np.bool_)
+        self._plans: dict[int, StreamPlan] = {}
+
+    def start(self, row: int, plan: StreamPlan, now: int) -> None:
+        """Begin a row's stream at its next turn.
+
+        Args:
+            row: The row.
+            plan: What to send.
+            now: CLOCK_MONOTONIC, ns.
+        """
+        payload = self._payloads[plan.codec, plan.tone]
+        header = self._headers[row]
+        header["vpxcc"], header["m_pt"], header["ssrc"] = 0x80, plan.payload_type, plan.ssrc
+        batch = self._batch
+        batch.dst_ip[row] = mmsg.ip_number(plan.remote_host)
+        batch.dst_port[row] = plan.rtp_port
+        batch.src_ip[row] = mmsg.ip_number(plan.source_host or self._source_host)
+        batch.tos[row] = plan.dscp << 2
+        batch.tail_address[row] = payload.ctypes.data
+        self._plans[row] = plan
+        self._first_seq[row] = plan.first_seq
+        self.timestamp[row] = plan.first_timestamp
+        self.octets[row] = 0
+        self.last_send_ns[row] = 0
+        self._late[row] = 0
+        self._captured[row] = plan.capture
+        self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
+        # Rows of one socket share a turn, so that a tick has few sockets with many packets each; sockets are spread
+        # over the packet interval.
+        slots = max(1, int(self._interval[row]) // self._tick_ns)
+        tick = -(-now // self._tick_ns)
+        turn = (row // self._rows_per_pair - tick) % slots
+        self.next_due[row] = (tick + turn) * self._tick_ns
+
+    def stop(self, row: int) -> None:
+        """Send no more of the row, and judge its pace."""
+        self.next_due[row] = NEVER
+        self._captured[row] = False
+        sent = int(self._layout.sent[row])
+        worst = int(self._layout.lateness_max_ns[row])
+        if self._late[row] > sent * _LATE_SHARE or worst > _MUCH_TOO_LATE * self._late_limit_ns:
+            self._layout.invalid[row] |= _SEND_LATE
+
+    def tick(self, now: int, offset: int) -> list[int]:
+        """Send what is due.
+
+        Args:
+            now: CLOCK_MONOTONIC, ns.
+            offset: CLOCK_REALTIME − CLOCK_MONOTONIC, ns.
+
+        Returns:
+            Rows that have sent their last packet.
+        """
+        due = np.flatnonzero(self.next_due <= now)
+        if not due.size:
+            return []
+        layout = self._layout
+        layout.version[due] |= 1
+        seq = self._first_seq[due] + layout.sent[due] & 0xFFFF
+        self._header_seq[due] = seq
+        self._header_timestamp[due] = self.timestamp[due] & 0xFFFFFFFF
+        self._batch.gather(due)
+        taken, refused, begun, done = self._send(due)
+        rows = due
+        if taken.size < due.size:
+            rows, seq = due[taken], seq[taken]
+        self._note(rows, seq, begun + offset, done, refused)
+        layout.version[due] += 1
+        return [row for row in rows[layout.sent[rows] >= self._limit[rows]].tolist() if self._is_last(row)]
+
+    def _send(self, due: Array) -> tuple[Array, Array | None, Array, Array]:
+        """Send the gathered rows, socket by socket.
+
+        Returns:
+            Places in ``due`` that were taken; which of those the kernel refused, None if none; and for each taken the
+            CLOCK_MONOTONIC times at which the kernel began with it, interpolated, and was done with its chunk.
+        """
+        pair = due // self._rows_per_pair
+        edges = [0, *(np.flatnonzero(pair[1:] != pair[:-1]) + 1).tolist(), len(due)]
+        fds = pair[edges[:-1]].tolist()
+        clock = self._clock
+        send = self._batch.send_gathered
+        chunks: list[tuple[int, int, int, int]] = []
+        refused: list[int] = []
+        short = False
+        for which, (start, stop) in zip(fds, pairwise(edges), strict=True):
+            fd = self._fds[which]
+            for place in range(start, stop, _CHUNK):
+                wanted = min(_CHUNK, stop - place)
+                before = clock()
+                count = send(fd, wanted, place)
+                chunks.append((place, count, before, clock()))
+                if self._batch.failed:
+                    refused += [place + failed for failed in self._batch.failed]
+                if count < wanted:
+                    short = True
+                    late = due[place + count : place + wanted]
+                    self._layout.invalid[late] |= _SHORT_SEND
+                    self._layout.counts[Count.SHORT_SENDS] += len(late)
+        table = np.array(chunks, np.int64)
+        counts = table[:, 1]
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        position = np.arange(len(first)) - first
+        begun = np.repeat(table[:, 2], counts)
+        done = np.repeat(table[:, 3], counts)
+        begun = begun + (done - begun) * position // np.repeat(counts, counts)
+        taken = np.repeat(table[:, 0], counts) + position if short else np.arange(len(due))
+        return taken, np.isin(taken, refused) if refused else None, begun, done
+
+    def _note(self, rows: Array, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
+        """Count what the kernel took and set when each row is due again."""
+        layout = self._layout
+        layout.sent[rows] += 1
+        step = self._step[rows]
+        self.octets[rows] += step
+        self.timestamp[rows] += step
+        self.last_step[rows] = step
+        self.last_send_ns[rows] = send_ns
+        fresh = layout.sent[rows] == 1
+        if fresh.any():
+            layout.started_ns[rows[fresh]] = send_ns[fresh]
+        lateness = done - self.next_due[rows]
+        layout.lateness[rows, lateness_bins(lateness)] += np.uint32(1)
+        layout.lateness_max_ns[rows] = np.maximum(layout.lateness_max_ns[rows], lateness)
+        self.next_due[rows] += self._interval[rows]
+        behind = lateness > self._late_limit_ns
+        if behind.any():
+            self._late[rows] += behind
+            self._skip_turns(rows[behind], done[behind])
+        layout.counts[Count.RTP_SENT] += len(rows)
+        large = self._large[rows]
+        any_large = bool(large.any())
+        if any_large:
+            layout.large_sent[rows] += large
+        if refused is not None:
+            layout.invalid[rows[refused]] |= _SHORT_SEND
+            layout.counts[Count.SHORT_SENDS] += np.count_nonzero(refused)
+            rows, seq, send_ns, large = (column[~refused] for column in (rows, seq, send_ns, large))
+        layout.echo.sent(rows, seq, send_ns, large=large if any_large else None)
+        captured = self._captured[rows]
+        if captured.any():
+            for place in np.flatnonzero(captured).tolist():
+                self._tap_row(int(rows[place]), int(send_ns[place]))
+
+    def _is_last(self, row: int) -> bool:
+        """Whether a row at its limit is through; if not, it goes on with its large packets."""
+        plan = self._plans[row]
+        if self._large[row] or not plan.large_packets:
+            self.next_due[row] = NEVER
+            return True
+        self._set_size(row, plan.large_payload_bytes, plan.ordinary_packets + plan.large_packets, large=True)
+        return False
+
+    def _set_size(self, row: int, payload_bytes: int, limit: int, *, large: bool) -> None:
+        self._batch.tail_lengths[row] = payload_bytes
+        self._step[row] = payload_bytes  # G.711: a byte a sample
+        self._interval[row] = payload_bytes * 125_000
+        self._limit[row] = limit
+        self._large[row] = large
+
+    def _tap_row(self, row: int, send_ns: int) -> None:
+        plan = self._plans[row]
+        payload = self._payloads[plan.codec, plan.tone][: int(self._batch.tail_lengths[row])]
+        self._tap(row, send_ns, self._headers[row].tobytes() + payload.tobytes())
+
+    def skip_overdue(self, now: int) -> None:
+        """After a stall: let the turns that were missed pass unused, and count them as late."""
+        rows = np.flatnonzero(self.next_due <= now)
+        lateness = now - self.next_due[rows]
+        self._layout.lateness_max_ns[rows] = np.maximum(self._layout.lateness_max_ns[rows], lateness)
+        self._late[rows] += lateness > self._late_limit_ns
+        self._skip_turns(rows, np.full(len(rows), now))
+
+    def _skip_turns(self, rows: Array, now: Array) -> None:
+        """Move rows to their next turn after ``now``.
+
+        A pause is not made up for in a burst: that would be a load which no conference has. The stream goes on a few
+        turns later, its sequence numbers and timestamps without a gap.
+        """
+        behind = np.maximum(now - self.next_due[rows], 0)
+        self.next_due[rows] += -(-behind // self._interval[rows]) * self._interval[rows]

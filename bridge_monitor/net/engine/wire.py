@@ -1,0 +1,83 @@
+"""Messages between the engine's process and its parent, one a SEQPACKET datagram.
+
+Owns their form: JSON for what is said, a binary frame for captured packets. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import deque
+from dataclasses import asdict
+from typing import Any, Final
+
+from bridge_monitor.net import mmsg
+from bridge_monitor.net.engine.plan import CapturedPacket
+from bridge_monitor.rtp.report import PeerReportSummary, RttSummary
+
+MAX_MESSAGE: Final = 1 << 16
+_CAPTURE: Final = struct.Struct("!BBIIqHIHH")
+_CAPTURE_KIND: Final = 1  # JSON begins with "{"
+_SENT: Final = 1
+_RTCP: Final = 2
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Return a message's bytes."""
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Return the message that `encode` wrote."""
+    message: dict[str, Any] = json.loads(data)
+    return message
+
+
+def encode_capture(row: int, generation: int, packet: CapturedPacket) -> bytes:
+    """Return the frame of a captured packet of one call."""
+    head = _CAPTURE.pack(
+        _CAPTURE_KIND,
+        (_SENT if packet.sent else 0) | (_RTCP if packet.rtcp else 0),
+        row,
+        generation,
+        packet.time_ns,
+        packet.local_port,
+        mmsg.ip_number(packet.remote_host),
+        packet.remote_port,
+        packet.length,
+    )
+    return head + packet.data
+
+
+def decode_capture(data: bytes) -> tuple[int, int, CapturedPacket] | None:
+    """Return (row, generation, packet) of a captured packet's frame; None if the message is none."""
+    if data[:1] != bytes([_CAPTURE_KIND]):
+        return None
+    _, flags, row, generation, time_ns, local_port, remote_ip, remote_port, length = _CAPTURE.unpack_from(data)
+    packet = CapturedPacket(
+        sent=bool(flags & _SENT),
+        rtcp=bool(flags & _RTCP),
+        time_ns=time_ns,
+        local_port=local_port,
+        remote_host=mmsg.ip_text(remote_ip),
+        remote_port=remote_port,
+        data=data[_CAPTURE.size :],
+        length=length,
+    )
+    return row, generation, packet
+
+
+def peer_to_dict(summary: PeerReportSummary | None) -> dict[str, Any] | None:
+    """Return a peer's summary as plain values."""
+    return asdict(summary) if summary else None
+
+
+def peer_from_dict(plain: dict[str, Any] | None) -> PeerReportSummary | None:
+    """Rebuild from `peer_to_dict`'s form."""
+    if plain is None:
+        return None
+    return PeerReportSummary(**{**plain, "rtt": RttSummary(**plain["rtt"]) if plain["rtt"] else None})
+
+
+Outbox = deque[bytes]
+"""Messages that wait until the parent has room for them: the engine never blocks on its parent."""

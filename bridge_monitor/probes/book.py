@@ -1,0 +1,67 @@
+"""Whom to call and how: the inventory, the profiles and the overrides brought together, once per reload.
+
+Owns the precedence of overrides (province before carrier before profile); must not place calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bridge_monitor.domain import Inventory, Site, Target
+from bridge_monitor.probes.profile import Profile, Route
+from bridge_monitor.probes.shapes import CallSite
+
+
+class CallBook:
+    """How each site of the inventory is called.
+
+    Args:
+        inventory: The sites.
+        profiles: Profiles by name.
+        provinces: Overrides by province code.
+        carriers: Overrides by carrier name.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        profiles: Mapping[str, Profile],
+        provinces: Mapping[str, Route],
+        carriers: Mapping[str, Route],
+    ) -> None:
+        self.inventory = inventory
+        self.profiles = profiles
+        self._provinces = provinces
+        self._carriers = carriers
+
+    def look_up(self, site: Site, profile: Profile | None = None) -> CallSite:
+        """Return how to call a testable site, with its own profile or the one given.
+
+        Raises:
+            KeyError: The site has no profile and none is given.
+            ValueError: The site has no endpoint.
+        """
+        if site.endpoint is None:
+            raise ValueError(f"site {site.code} has no endpoint")
+        chosen = profile or self.profiles[site.probe or ""]
+        return CallSite(
+            target=Target(site.code, site.endpoint),
+            profile=chosen,
+            route=self.route_of(site),
+            thresholds=chosen.thresholds_for(site.tier),
+        )
+
+    def route_of(self, site: Site) -> Route:
+        """Return the site's overrides: what its province says, else its carrier."""
+        merged = self._carriers.get(site.carrier, Route())
+        province = self._provinces.get(self.inventory.province_of(site.code))
+        if province is None:
+            return merged
+        return replace(
+            merged,
+            proxy=province.proxy or merged.proxy,
+            dscp=merged.dscp if province.dscp is None else province.dscp,
+            source=province.source or merged.source,
+            credentials=province.credentials or merged.credentials,
+        )

@@ -1,0 +1,237 @@
+"""One SIP test call, from name to BYE: the order of things.
+
+Owns the call's course; must not judge it (`probes.judge`) nor know the protocols' insides (`probes.signalling`, `net`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Final
+
+from bridge_monitor.domain import Evidence, Grade, Outcome, ProbeResult
+from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.net import clock
+from bridge_monitor.net.engine import CapturedPacket, Leg, StreamPlan
+from bridge_monitor.net.names import NameNotFoundError, resolve
+from bridge_monitor.net.sip_udp import WireTap
+from bridge_monitor.probes.judge import Verdict, judge_answered
+from bridge_monitor.probes.media import media_result
+from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
+from bridge_monitor.probes.signalling import Signalling
+from bridge_monitor.probes.story import Progress, Story, quiet
+from bridge_monitor.rtp.report import StreamReport
+from bridge_monitor.sdp import AudioAnswer, NegotiationFailure, SessionDescription, audio_offer, negotiate_audio
+from bridge_monitor.sip import Answered, SipUri
+
+LAG_LIMIT_SECONDS: Final = 0.5
+"""A set-up judged by a loop that was this late says nothing of the room."""
+
+_LARGE_PACKET_MS: Final = 160  # 1,280 bytes of G.711
+_ON_HOLD: Final = "0.0.0.0"  # noqa: S104 - compared with, never bound to (RFC 3264 §8.4)
+_NOT_AGREED: Final = {"wrong_codec": Outcome.WRONG_CODEC, "malformed": Outcome.PROTOCOL_ERROR}
+
+
+class SipCall:
+    """One test call to one site.
+
+    Args:
+        site: Whom to call and how.
+        equipment: The shared sockets, engine and journal.
+        tap: Is given each SIP datagram of the call.
+        capture: Whether the media engine keeps the call's packets for `net.pcap`.
+        progress: Is told of each phase.
+    """
+
+    def __init__(
+        self,
+        site: CallSite,
+        equipment: Equipment,
+        *,
+        tap: WireTap | None = None,
+        capture: bool = False,
+        progress: Progress = quiet,
+    ) -> None:
+        self._site = site
+        self._equipment = equipment
+        self._capture = capture
+        self._story = Story(equipment.now(), progress)
+        self._signalling = Signalling(site, equipment, self._story, tap)
+        self._leg: Leg | None = None
+
+    async def run(self) -> Finished:
+        """Place the call and see it to its end.
+
+        Cancelling the task ends the call (CANCEL or BYE, bounded in time) and still returns a result, ``cancelled``:
+        a call that was up has been up, and its site deserves to know.
+        """
+        started_at = clock.posix_now()
+        story = self._story
+        try:
+            await self._place()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            story.conclude(Outcome.CANCELLED)
+            await self._break_off()
+        except NameNotFoundError as error:
+            story.conclude(Outcome.NAME_NOT_FOUND, error.reason)
+        except LocalFaultError as error:
+            story.conclude(Outcome.LOCAL_FAULT, error.reason)
+            await self._break_off()
+        except Exception:
+            # Our bug; the call is ended all the same before it is told.
+            await self._break_off()
+            raise
+        finally:
+            self._signalling.leave()
+            packets = self._put_down()
+        return self._finish(started_at, packets)
+
+    async def _place(self) -> None:
+        target: SipUri | Answered | None = SipUri.parse(self._site.target.uri)
+        offer = None
+        while isinstance(target, SipUri):
+            destination = await self._signalling.reach(target)
+            if self._site.profile.kind == "sip-options":
+                await self._signalling.ask_options(target)
+                return
+            offer = self._offer(destination[0])
+            target = await self._signalling.invite(target, offer.to_bytes())
+        if target is not None and offer is not None:
+            await self._converse(offer, target)
+
+    def _offer(self, remote_host: str) -> SessionDescription:
+        self._put_down()  # a redirect may lead to another host
+        self._leg = self._equipment.engine.reserve(remote_host)
+        offer = audio_offer(
+            host=self._signalling.host,
+            rtp_port=self._leg.rtp_port,
+            rtcp_port=self._leg.rtcp_port,
+            codecs=self._site.profile.codecs,
+            session_id=clock.random_bits(31),
+        )
+        self._story.offer = offer.to_bytes().decode()
+        return offer
+
+    async def _converse(self, offer: SessionDescription, answered: Answered) -> None:
+        story = self._story
+        self._signalling.acknowledge()
+        acknowledged_ns = clock.posix_now_ns()
+        story.answer = answered.sdp.decode("utf-8", "replace")
+        audio = await self._negotiate(offer, answered)
+        if audio is None or self._leg is None:
+            await self._signalling.bye()
+            return
+        story.codec = audio.codec
+        story.begin("first_rtp", self._equipment.now())
+        self._equipment.engine.begin(self._leg, self._stream_plan(audio))
+        story.stream = stream = await self._listen(self._leg)
+        if stream.first_rtp_ns is not None:
+            story.set("first_rtp", max(0.0, (stream.first_rtp_ns - acknowledged_ns) / 1e9))
+        await self._signalling.bye()
+        story.verdict = judge_answered(
+            stream,
+            (media_result(stream, codec=audio.codec),),
+            self._site.thresholds,
+            setup_seconds=story.setup_seconds,
+            bye_answered=story.bye_answered,
+            hung_up=story.hung_up,
+            earlier=self._site.earlier,
+        )
+
+    async def _negotiate(self, offer: SessionDescription, answered: Answered) -> AudioAnswer | None:
+        """Return what was agreed on, its host an IPv4 address; None if nothing was, which is then concluded."""
+        story = self._story
+        audio = negotiate_audio(offer, answered.sdp)
+        if isinstance(audio, NegotiationFailure):
+            story.conclude(_NOT_AGREED.get(audio.reason, Outcome.NOT_ACCEPTABLE), audio.reason)
+            return None
+        if audio.host == _ON_HOLD or audio.direction == "inactive":
+            # Nothing may be sent (RFC 3264 §8.4), and whatever went to 0.0.0.0 would come back to ourselves.
+            story.conclude(Outcome.NOT_ACCEPTABLE, "media_rejected")
+            return None
+        try:
+            host, _ = await resolve(audio.host, audio.rtp_port)  # a name is allowed there (RFC 8866 §5.7)
+        except NameNotFoundError:
+            story.conclude(Outcome.PROTOCOL_ERROR, "media_address")
+            return None
+        return replace(audio, host=host)
+
+    def _stream_plan(self, audio: AudioAnswer) -> StreamPlan:
+        profile, route = self._site.profile, self._site.route
+        large = profile.large_packets if (audio.maxptime_ms or _LARGE_PACKET_MS) >= _LARGE_PACKET_MS else 0
+        return StreamPlan(
+            remote_host=audio.host,
+            rtp_port=audio.rtp_port,
+            rtcp_port=audio.rtcp_port,
+            payload_type=audio.payload_type,
+            codec=audio.codec,
+            accepted_payload_types=audio.accepted_payload_types,
+            ssrc=clock.random_bits(32),
+            first_seq=clock.random_bits(16),
+            first_timestamp=clock.random_bits(32),
+            duration_seconds=profile.duration_seconds,
+            large_packets=large,
+            tone=profile.tone,
+            dscp=profile.dscp_audio if route.dscp is None else route.dscp,
+            capture=self._capture,
+        )
+
+    async def _listen(self, leg: Leg) -> StreamReport:
+        """Wait for the stream's end; a BYE from the room ends it early."""
+        media = asyncio.ensure_future(self._equipment.engine.finished(leg))
+        hanging_up = asyncio.ensure_future(self._signalling.until_hung_up())
+        try:
+            await asyncio.wait({media, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
+            if not media.done():
+                self._equipment.engine.stop(leg)
+            return await media
+        finally:
+            media.cancel()
+            hanging_up.cancel()
+
+    async def _break_off(self) -> None:
+        if self._leg is not None:
+            with contextlib.suppress(LocalFaultError):
+                self._equipment.engine.stop(self._leg)
+        await self._signalling.abandon()
+
+    def _put_down(self) -> tuple[CapturedPacket, ...]:
+        """Give the engine's row back; return what it captured of the call."""
+        if self._leg is None:
+            return ()
+        packets = tuple(self._equipment.engine.captured(self._leg)) if self._capture else ()
+        self._equipment.engine.release(self._leg)
+        self._leg = None
+        return packets
+
+    def _finish(self, started_at: float, packets: tuple[CapturedPacket, ...]) -> Finished:
+        story, equipment = self._story, self._equipment
+        verdict = story.verdict or Verdict(Outcome.LOCAL_FAULT, "no_verdict", Grade.INVALID)
+        invalid = list(story.stream.invalid) if story.stream else []
+        if equipment.lag.worst_since(story.started) > LAG_LIMIT_SECONDS:
+            invalid.append("loop_lag")
+        if verdict.outcome is Outcome.LOCAL_FAULT:
+            invalid.append(verdict.reason or "local_fault")
+        result = ProbeResult(
+            id=clock.new_id(started_at),
+            target=self._site.target,
+            kind=self._site.profile.kind,
+            profile=self._site.profile.name,
+            vantage=equipment.vantage,
+            call_id=story.call_id,
+            started_at=clock.utc(started_at),
+            duration_seconds=equipment.now() - story.started,
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            grade=Grade.INVALID if invalid and verdict.grade is not Grade.UNTESTED else verdict.grade,
+            phases=dict(story.phases),
+            sip=story.status,
+            media=(media_result(story.stream, codec=story.codec),) if story.stream else (),
+            invalid=tuple(dict.fromkeys(invalid)),
+        )
+        evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
+        return Finished(result, evidence, story.stream, packets)

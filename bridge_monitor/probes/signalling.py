@@ -1,0 +1,296 @@
+"""The SIP side of one test call: dialling, redirects, what may come instead of an answer, and every way to end it.
+
+Owns the call's socket, channel and journal entry; must not know of media but the offer it carries.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge_monitor.domain import LadderStep, Outcome, SipStatus
+from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
+from bridge_monitor.net.names import resolve
+from bridge_monitor.net.sip_udp import CallChannel, SipUdp, WireTap
+from bridge_monitor.probes.judge import judge_status
+from bridge_monitor.probes.shapes import CallSite, Equipment
+from bridge_monitor.probes.story import Story
+from bridge_monitor.sip import (
+    Address,
+    Answered,
+    ByeCompleted,
+    Ended,
+    Event,
+    NoFinalAnswer,
+    OptionsAnswered,
+    ProtocolViolated,
+    Provisional,
+    Rejected,
+    SipUri,
+    TimedOut,
+    TransportFailed,
+)
+
+BYE_PATIENCE_SECONDS: Final = 4.0
+"""A BYE is sent four times in it (RFC 3261 §17.1.2, timer E); the agent goes on after it."""
+
+_CANCEL_PATIENCE: Final = 2.0
+_LATE_ANSWER_PATIENCE: Final = 33.0  # 64·T1 and a little: then the transaction is over on its own
+_MAX_REDIRECTS: Final = 3
+_DEFAULT_PORT: Final = 5060
+_LONG: Final = 3600.0
+_CLOSING: Final = (Rejected, Ended, ByeCompleted, TimedOut, TransportFailed)
+
+
+class Signalling:
+    """The dialog of one call.
+
+    Args:
+        site: Whom to call and how.
+        equipment: The shared sockets and journal.
+        story: Where everything is noted.
+        tap: Is given each SIP datagram of the call.
+    """
+
+    def __init__(self, site: CallSite, equipment: Equipment, story: Story, tap: WireTap | None) -> None:
+        self._site = site
+        self._equipment = equipment
+        self._story = story
+        self._tap = tap
+        self._udp: SipUdp | None = None
+        self._channel: CallChannel | None = None
+        self._destination: Address | None = None
+        self._answered = False
+        self._rang = False
+        self._seen: set[str] = set()
+
+    @property
+    def ladder(self) -> tuple[LadderStep, ...]:
+        """The messages so far."""
+        return tuple(self._channel.ladder) if self._channel else ()
+
+    @property
+    def host(self) -> str:
+        """Our address as the room sees it; known once `reach` has returned."""
+        return self._sip.local[0]
+
+    async def reach(self, uri: SipUri) -> Address:
+        """Find the address to send to, and our socket towards it.
+
+        Raises:
+            NameNotFoundError: The host has no address.
+            LocalFaultError: There is no way to it from here.
+        """
+        story, route = self._story, self._site.route
+        story.begin("resolve", self._equipment.now())
+        hop = SipUri.parse(route.proxy) if route.proxy else uri
+        self._destination = await resolve(hop.host, hop.port or _DEFAULT_PORT)
+        story.end("resolve", self._equipment.now())
+        dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
+        self._udp = self._equipment.stack.towards(self._destination, source=route.source, dscp=dscp)
+        return self._destination
+
+    async def ask_options(self, uri: SipUri) -> None:
+        """Send OPTIONS; any response shows that line and SIP are alive, and no more (RFC 3261 §11.2)."""
+        udp, story, destination = self._sip, self._story, self._towards
+        story.begin("answer", udp.now())
+        self._open_channel(udp.agent.options(uri, destination, udp.now()))
+        udp.flush()
+        event = await self._next(self._site.profile.answer_timeout_seconds)
+        if isinstance(event, OptionsAnswered):
+            story.end("answer", event.at)
+            story.status = SipStatus(event.status, event.reason)
+            story.conclude_options()
+        else:
+            self._fail(event)
+
+    async def invite(self, uri: SipUri, offer: bytes) -> Answered | SipUri | None:
+        """Send the INVITE and wait.
+
+        Returns:
+            The answer; the target of a redirect that may be followed (§8.1.3.4); None if it came to nothing, which is
+            then concluded.
+        """
+        udp, story = self._sip, self._story
+        now = udp.now()
+        story.invited = now if story.invited is None else story.invited
+        story.begin("trying", now)
+        self._rang = False
+        udp.local_errors.pop(self._towards, None)  # an earlier call's, that ended before it could ask
+        call_id = udp.agent.invite(
+            uri,
+            self._towards,
+            offer,
+            now,
+            answer_timeout=self._site.profile.answer_timeout_seconds,
+            route=self._preloaded_route(),
+        )
+        self._open_channel(call_id)
+        self._seen.add(str(uri))
+        record = udp.agent.dialog_record(call_id)
+        if record is not None:
+            self._equipment.journal.opened(record.to_dict())
+        udp.flush()
+        return await self._wait_for_answer()
+
+    def acknowledge(self) -> None:
+        """Take the answer: the dialog is journalled before its ACK, so that whoever comes after us can end it."""
+        udp, call_id = self._sip, self._call_id
+        record = udp.agent.dialog_record(call_id)
+        if record is not None:
+            self._equipment.journal.confirmed(record.to_dict())
+        self._answered = True
+        udp.agent.acknowledge(call_id, udp.now())
+        udp.flush()
+
+    async def until_hung_up(self) -> None:
+        """Return when the room has ended the call; its other requests inside the call are the agent's to answer."""
+        while not isinstance(await self._next(_LONG), Ended):
+            pass
+        self._story.hung_up = True
+
+    async def bye(self) -> None:
+        """End the answered call; the room's response is awaited for a while, not for ever."""
+        udp, story = self._sip, self._story
+        if story.hung_up:
+            return
+        story.begin("bye", udp.now())
+        udp.agent.bye(self._call_id, udp.now())
+        udp.flush()
+        event = await self._closing(BYE_PATIENCE_SECONDS)
+        if isinstance(event, ByeCompleted) and event.status is not None:
+            story.end("bye", event.at)
+        else:
+            # A BYE of the room's that crossed ours has ended the call as well.
+            story.bye_answered = isinstance(event, Ended)
+
+    async def abandon(self) -> None:
+        """End whatever is up after the story broke off: BYE or CANCEL, bounded in time."""
+        if self._udp is None or self._story.call_id is None:
+            return
+        if self._answered:
+            await self.bye()
+        else:
+            to_be_closed = self._udp.agent.cancel(self._story.call_id, self._udp.now())
+            self._udp.flush()
+            if to_be_closed:
+                await self._closing(_CANCEL_PATIENCE)
+
+    def leave(self) -> None:
+        """Hear no more of the call; the agent sees it to its end and the journal is told of that."""
+        if self._udp is not None and self._story.call_id is not None:
+            self._udp.close_channel(self._story.call_id)
+
+    async def _wait_for_answer(self) -> Answered | SipUri | None:
+        story = self._story
+        while True:
+            event = await self._next(_LATE_ANSWER_PATIENCE)
+            match event:
+                case Provisional():
+                    self._note_provisional(event)
+                case Answered():
+                    story.end("answer", event.at)
+                    story.status = SipStatus(event.status, event.reason)
+                    story.setup_seconds = event.at - (story.invited or story.started)
+                    return event
+                case Rejected() if (target := self._redirect(event)) is not None:
+                    return target
+                case _:
+                    self._fail(event)
+                    return None
+
+    def _note_provisional(self, event: Provisional) -> None:
+        story = self._story
+        story.status = SipStatus(event.status, event.reason)
+        phase = "trying" if event.status == 100 else "ringing"
+        self._rang = self._rang or event.status > 100
+        if story.phases[phase] is None and story.phases["ringing"] is None:
+            story.end(phase, event.at)
+            story.begin("ringing" if phase == "trying" else "answer", event.at)
+
+    def _redirect(self, event: Rejected) -> SipUri | None:
+        """Return the first target that can be called and was not yet, unless there were too many (§8.1.3.4)."""
+        if not 300 <= event.status < 400 or len(self._seen) > _MAX_REDIRECTS:
+            return None
+        for contact in event.contacts:
+            try:
+                target = SipUri.parse(contact)
+            except SipSyntaxError:
+                continue
+            if _callable(target) and str(target) not in self._seen:
+                return target
+        return None
+
+    def _fail(self, event: Event | None) -> None:
+        """Conclude a call that was not answered."""
+        story = self._story
+        match event:
+            case Rejected():
+                story.status = SipStatus(event.status, event.reason)
+                story.conclude(*judge_status(event.status))
+            case TransportFailed():
+                local = self._sip.local_errors.pop(self._towards, None)
+                story.conclude(Outcome.LOCAL_FAULT if local else Outcome.UNREACHABLE, local or event.reason)
+            case ProtocolViolated():
+                story.conclude(Outcome.PROTOCOL_ERROR, event.what)
+            case Ended():
+                story.conclude(Outcome.UNAVAILABLE, "ended_before_answer")
+            case NoFinalAnswer() | TimedOut() | None if self._rang:
+                story.conclude(Outcome.NO_ANSWER, "rings")
+            case _:
+                story.conclude(Outcome.TIMEOUT)
+
+    def _preloaded_route(self) -> tuple[str, ...]:
+        """Return the Route that leads over the proxy, as a loose router (§8.1.2)."""
+        proxy = self._site.route.proxy
+        if not proxy:
+            return ()
+        return (f"<{proxy}>" if SipUri.parse(proxy).loose else f"<{proxy};lr>",)
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _sip(self) -> SipUdp:
+        if self._udp is None:
+            raise LocalProtocolError("the call has no socket yet")
+        return self._udp
+
+    @property
+    def _towards(self) -> Address:
+        if self._destination is None:
+            raise LocalProtocolError("the call has no destination yet")
+        return self._destination
+
+    @property
+    def _call_id(self) -> str:
+        if self._story.call_id is None:
+            raise LocalProtocolError("nothing was sent yet")
+        return self._story.call_id
+
+    def _open_channel(self, call_id: str) -> None:
+        before = self._channel.ladder if self._channel else []
+        self.leave()
+        self._story.call_id = call_id
+        self._channel = self._sip.open_channel(call_id, tap=self._tap, started=self._story.started)
+        self._channel.ladder[:0] = before
+
+    async def _next(self, patience: float) -> Event | None:
+        """Return the call's next event, or None after ``patience`` seconds."""
+        if self._channel is None:
+            raise LocalProtocolError("the call has no channel yet")
+        return await self._channel.next_event(patience)
+
+    async def _closing(self, patience: float) -> Event | None:
+        """Return the event that closes the call, or None after ``patience`` seconds."""
+        deadline = self._sip.now() + patience
+        while (left := deadline - self._sip.now()) > 0:
+            event = await self._next(left)
+            if isinstance(event, _CLOSING):
+                return event
+        return None
+
+
+def _callable(uri: SipUri) -> bool:
+    """Tell whether this version can call it: in the clear, over UDP and IPv4. ``sips`` must not be called otherwise."""
+    return (
+        uri.scheme == "sip" and (uri.parameter("transport") or "udp").lower() == "udp" and not uri.host.startswith("[")
+    )
