@@ -1,0 +1,81 @@
+"""The process that is all rooms' media: runs `sim.reflector` until the pipe to its parent closes.
+
+Owns the loop's waiting. Started as ``python -m bridge_monitor.sim.media_process`` by `sim.media`, which hands over the
+board's memory, the sockets and the pipe as open file descriptors.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bridge_monitor.net.priority import ask_for_priority
+from bridge_monitor.sim.board import READY, Board, BoardSize
+from bridge_monitor.sim.reflector import Reflector, ReflectorSettings
+from bridge_monitor.sim.wire import MediaSockets
+
+_IDLE_NS: Final = 10_000_000
+"""How long a new call may wait until it is noticed when nothing else happens."""
+_BUSY_DATAGRAMS: Final = 8
+_GATHER_SECONDS: Final = 0.001
+"""Pause under load, so that one system call fetches many datagrams: it bounds what we add to a round trip."""
+_SHORT_NS: Final = 1_000_000
+"""Waits below epoll's resolution are slept."""
+
+
+def run(reflector: Reflector, sockets: MediaSockets, pipe: socket.socket, clock: Callable[[], int]) -> None:
+    """Do rounds until the pipe's other end closes."""
+    index_of = {sock.fileno(): index for index, sock in enumerate(sockets.sockets)}
+    with select.epoll() as epoll:
+        for fd in (*index_of, pipe.fileno()):
+            epoll.register(fd, select.EPOLLIN)
+        pipe.send(READY)
+        while True:
+            wait_ns = min(reflector.next_due_ns - clock(), _IDLE_NS)
+            if 0 < wait_ns < _SHORT_NS:
+                time.sleep(wait_ns / 1e9)
+                wait_ns = 0
+            ready = epoll.poll(max(wait_ns, 0) / 1e9)
+            if any(fd == pipe.fileno() for fd, _ in ready):
+                return
+            received = reflector.round(sorted(index_of[fd] for fd, _ in ready))
+            if received > _BUSY_DATAGRAMS:
+                time.sleep(_GATHER_SECONDS)
+
+
+def main(arguments: list[str]) -> None:
+    """Take over what `sim.media` hands over and run.
+
+    Args:
+        arguments: One JSON object: ``size`` (of the board), ``board``, ``pipe`` and ``sockets`` (descriptors),
+            ``settings``.
+    """
+    ask_for_priority()  # a nation that is late itself proves nothing
+    given = json.loads(arguments[0])
+    size = BoardSize(**given["size"])
+    memory = mmap.mmap(given["board"], Board.bytes_needed(size))
+    os.close(given["board"])
+    board = Board(size, memory)
+    sockets = MediaSockets(tuple(socket.socket(fileno=fd) for fd in given["sockets"]), size.slots)
+    reflector = Reflector(board, sockets, ReflectorSettings(**given["settings"]), time.time_ns)
+    # Nothing in the loop makes reference cycles, and a collection would stop the media of the whole nation.
+    gc.freeze()
+    gc.disable()
+    with socket.socket(fileno=given["pipe"]) as pipe:
+        run(reflector, sockets, pipe, time.time_ns)
+    sockets.close()
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches the whole group; the parent first ends the calls, then closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main(sys.argv[1:])

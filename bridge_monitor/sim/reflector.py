@@ -1,0 +1,170 @@
+"""The media of a whole nation: what arrives at its rooms is counted, lost, reflected or answered, a batch at a time.
+
+Owns the round: receive, reflect, release, stream, report. Must not know SIP; it reads calls and lines from the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bridge_monitor.net.mmsg import RecvBatch, SendBatch
+from bridge_monitor.rtp.columns import ReceptionColumns
+from bridge_monitor.rtp.packet import read_headers
+from bridge_monitor.sim.board import PACKETS, ROUNDS, Array, Board, Line
+from bridge_monitor.sim.calls import CallView
+from bridge_monitor.sim.impairment import Loss
+from bridge_monitor.sim.room_streams import OwnStreams, RoomReports
+from bridge_monitor.sim.wire import PACKET_SIZE, Departures, MediaSockets, Wire
+
+_BATCH: Final = 1024
+_LOSS_SALT: Final = 0
+_IP_AND_UDP_BYTES: Final = 28
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectorSettings:
+    """How the media process works.
+
+    Attributes:
+        queue_capacity: Most packets that may be delayed at once.
+        rtcp_interval_seconds: Interval of the rooms' reports (RFC 3550 §6.2 has 5 s as its minimum).
+    """
+
+    queue_capacity: int = 32768
+    rtcp_interval_seconds: float = 5.0
+
+
+class Reflector:
+    """All rooms' media.
+
+    Args:
+        board: The shared columns.
+        sockets: The media sockets.
+        settings: How it works.
+        clock: CLOCK_REALTIME in nanoseconds.
+    """
+
+    def __init__(
+        self, board: Board, sockets: MediaSockets, settings: ReflectorSettings, clock: Callable[[], int]
+    ) -> None:
+        self._board = board
+        self._sockets = sockets
+        self._clock = clock
+        self._reception = ReceptionColumns(board.size.calls)
+        self._wire = Wire(board, sockets, settings.queue_capacity, clock)
+        self._streams = OwnStreams(board, self._wire)
+        self._reports = RoomReports(board, self._wire, self._streams, self._reception, settings.rtcp_interval_seconds)
+        self._calls = CallView(board, self._begin)
+        self._loss = Loss(board.size.sites, _LOSS_SALT)
+        self._rtp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
+        self._rtcp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
+        self._echo = SendBatch(_BATCH, PACKET_SIZE, pktinfo=True, data=self._rtp.data)
+
+    @property
+    def next_due_ns(self) -> int:
+        """When a round is due even if nothing arrives."""
+        return min(self._wire.next_due_ns, self._streams.next_due_ns, self._reports.next_due_ns)
+
+    @property
+    def waiting(self) -> int:
+        """Packets that wait for their time to leave."""
+        return self._wire.waiting
+
+    def round(self, readable: Iterable[int]) -> int:
+        """Do one round.
+
+        Args:
+            readable: Indices of the sockets that have something.
+
+        Returns:
+            Datagrams received.
+        """
+        self._calls.synchronise()
+        received = 0
+        slots = self._sockets.slots
+        for index in readable:
+            if index < slots:
+                received += self._receive_rtp(index)
+            elif index < self._sockets.odd:
+                received += self._receive_rtcp(index)
+            else:
+                # Nothing should come to a port that no description names.
+                self._calls.receive(self._rtcp, self._sockets.sockets[index].fileno(), 0)
+        now_ns = self._clock()
+        self._wire.release(now_ns)
+        self._streams.send(self._calls.live, now_ns)
+        self._reports.send(self._calls.live, now_ns)
+        self._board.health[ROUNDS] += 1
+        return received
+
+    def _begin(self, rows: Array) -> None:
+        for row in rows.tolist():
+            self._reception.reset(row)
+        now_ns = self._clock()
+        self._streams.begin(rows, now_ns)
+        self._reports.begin(rows, now_ns)
+
+    def _receive_rtcp(self, index: int) -> int:
+        arrivals = self._calls.receive(self._rtcp, self._sockets.sockets[index].fileno(), index - self._sockets.slots)
+        entries = np.flatnonzero(arrivals.belongs)
+        if entries.size:
+            self._reports.receive(self._rtcp, arrivals.rows, entries)
+        return arrivals.datagrams
+
+    def _receive_rtp(self, slot: int) -> int:
+        board, batch = self._board, self._rtp
+        count, rows, belongs, after_end = self._calls.receive(batch, self._sockets.sockets[slot].fileno(), slot)
+        if after_end.any():
+            np.add.at(board.after_bye, board.site[rows[after_end]], 1)
+        entries = np.flatnonzero(belongs)
+        if not entries.size:
+            return count
+        lines = board.site[rows]
+        headers = read_headers(batch.data[:count], np.minimum(batch.lengths[:count], PACKET_SIZE))
+        readable = headers.valid & ~batch.truncated[:count]
+        np.add.at(board.received, lines[entries], 1)
+        board.health[PACKETS] += len(entries)
+        if not readable[entries].all():
+            broken = entries[~readable[entries]]
+            np.add.at(board.unreadable, lines[broken], 1)
+            entries = entries[readable[entries]]
+        reflecting = entries
+        if board.impaired[lines[entries]].any():
+            entries = self._arrive(entries, lines)
+            reflecting = entries[board.flags[lines[entries]] & Line.OWN_STREAM == 0]
+        self._reception.receive(
+            rows[entries], headers.seq[entries], headers.timestamp[entries], batch.arrival_ns[entries],
+            headers.ssrc[entries],
+        )  # fmt: skip
+        if reflecting.size:
+            self._reflect(reflecting, rows, lines, slot, count)
+        return count
+
+    def _arrive(self, entries: Array, lines: Array) -> Array:
+        """Return which packets of the batch get through their lines to the rooms."""
+        board = self._board
+        line = lines[entries]
+        limit = board.large_limit[line]
+        large = (limit > 0) & (self._rtp.lengths[entries] + _IP_AND_UDP_BYTES > limit)
+        np.add.at(board.large_dropped, line[large], 1)
+        lost = large | (board.flags[line] & Line.DEAF != 0)
+        chancy = np.flatnonzero(~lost & (board.loss_to_room[line] > 0.0))
+        if chancy.size:
+            some = line[chancy]
+            lost[chancy] = self._loss.lost(some, board.seed[some], board.loss_to_room[some], board.burst_to_room[some])
+        np.add.at(board.dropped_to_room, line[lost], 1)
+        kept: Array = entries[~lost]
+        return kept
+
+    def _reflect(self, entries: Array, rows: Array, lines: Array, slot: int, count: int) -> None:
+        board, echo, batch = self._board, self._echo, self._rtp
+        echo.lengths[:count] = batch.lengths[:count]
+        echo.dst_ip[:count] = board.caller_ip[rows]
+        echo.dst_port[:count] = board.caller_rtp_port[rows]
+        echo.src_ip[:count] = batch.dst_ip[:count]
+        sockets = np.full(len(entries), slot)
+        self._wire.depart(Departures(echo, entries, lines[entries], sockets, batch.arrival_ns[entries]))
