@@ -1,0 +1,329 @@
+"""The series of one site: which families there are, and which value each takes from what is known of the site.
+
+Owns the table of site families and the row they are read from; must not know of the daemon, HTTP or aggregates.
+Invalid and busy results leave every figure as it was: all but the time of the last run come from the site's last valid
+result. What was not measured is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Final, TypeAlias
+
+from bridge_monitor.domain import Grade, Inventory, MediaResult, Outcome, ProbeResult, Site, SiteGrade, SiteState
+from bridge_monitor.web.aggregates import Packets
+from bridge_monitor.web.streams import Direction, Loss, audio_of, jitters, losses, rtt_of
+from bridge_monitor.web.text import Family, label_pairs
+
+_SUCCESS: Final = {Grade.GOOD: 1, Grade.DEGRADED: 1, Grade.FAILED: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the site's values are read from."""
+
+    grade: SiteGrade
+    result: ProbeResult | None
+    last_run: datetime | None
+    packets: Packets
+    audio: MediaResult | None = None
+    losses: Mapping[Direction, Loss] = field(default_factory=dict)
+    jitters: Mapping[Direction, float] = field(default_factory=dict)
+
+
+Read: TypeAlias = Callable[[Facts], float | None]
+Values: TypeAlias = tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFamily:
+    """A family with one series a site, or one for each direction.
+
+    Attributes:
+        family: Name, kind and help.
+        series: Further labels (with the comma before them) and what the value is read by.
+    """
+
+    family: Family
+    series: tuple[tuple[str, Read], ...]
+
+
+def _by_direction(
+    read: Callable[[Facts, Direction], float | None], *directions: Direction
+) -> tuple[tuple[str, Read], ...]:
+    def of(direction: Direction) -> Read:
+        return lambda facts: read(facts, direction)
+
+    return tuple((f',direction="{direction}"', of(direction)) for direction in directions)
+
+
+def _loss_ratio(facts: Facts, direction: Direction) -> float | None:
+    loss = facts.losses.get(direction)
+    return loss.ratio if loss else None
+
+
+def _packets(facts: Facts, direction: Direction) -> float | None:
+    counted = facts.packets.get(direction)
+    return counted.packets if counted else None
+
+
+def _lost(facts: Facts, direction: Direction) -> float | None:
+    counted = facts.packets.get(direction)
+    return counted.lost if counted else None
+
+
+def _rtt(facts: Facts) -> float | None:
+    rtt = rtt_of(facts.audio)
+    return rtt.median if rtt else None
+
+
+def _last_run(facts: Facts) -> float | None:
+    return facts.last_run.timestamp() if facts.last_run else None
+
+
+_RESULT_FAMILIES: Final = (
+    SiteFamily(
+        Family(
+            "bridge_probe_success",
+            "gauge",
+            "1 if the site's last valid test call found the line good or degraded, 0 if failed; absent if untested. "
+            "Busy and invalid calls leave it as it was.",
+        ),
+        (("", lambda facts: _SUCCESS.get(facts.result.grade) if facts.result else None),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_probe_duration_seconds",
+            "gauge",
+            "How long the last valid test call took, from its start to the end of its teardown.",
+        ),
+        (("", lambda facts: facts.result.duration_seconds if facts.result else None),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_rtp_loss_ratio",
+            "gauge",
+            "RTP packets lost ÷ packets counted in the last valid test call, 0 to 1, by where the loss was seen: "
+            "inbound (our reception), outbound (the room's reports), round_trip (an echo: direction unknown).",
+        ),
+        _by_direction(_loss_ratio, *Direction),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_rtp_jitter_seconds",
+            "gauge",
+            "Mean interarrival jitter (RFC 3550 A.8) of the last valid test call, by the direction it was measured in.",
+        ),
+        _by_direction(lambda facts, direction: facts.jitters.get(direction), Direction.INBOUND, Direction.OUTBOUND),
+    ),
+    SiteFamily(
+        Family("bridge_rtt_seconds", "gauge", "Median round-trip time of the media in the last valid test call."),
+        (("", _rtt),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_mos",
+            "gauge",
+            "Estimated mean opinion score (ITU-T G.107, narrow-band audio) of the last valid test call, 1 to 4.5.",
+        ),
+        (("", lambda facts: facts.audio.mos if facts.audio else None),),
+    ),
+)
+
+LAST_RUN: Final = SiteFamily(
+    Family(
+        "bridge_probe_last_run_timestamp_seconds",
+        "gauge",
+        "When the site's last test call was started, whatever became of it (POSIX time).",
+    ),
+    (("", _last_run),),
+)
+
+SITE_FAMILIES: Final = (
+    SiteFamily(
+        Family(
+            "bridge_site_grade",
+            "gauge",
+            "The site's standing: 0 untested, 1 good, 2 degraded, 3 failed, 4 busy, 5 attends elsewhere. Busy and "
+            "invalid calls leave it as it was.",
+        ),
+        (("", lambda facts: int(facts.grade)),),
+    ),
+    *_RESULT_FAMILIES,
+    LAST_RUN,
+    SiteFamily(
+        Family(
+            "bridge_rtp_packets_total",
+            "counter",
+            "RTP packets over which loss was counted in all valid test calls since the start, by where it was counted.",
+        ),
+        _by_direction(_packets, *Direction),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_rtp_packets_lost_total",
+            "counter",
+            "RTP packets of bridge_rtp_packets_total that were lost.",
+        ),
+        _by_direction(_lost, *Direction),
+    ),
+)
+"""The families of a scrape, in the order of their values in `SiteRow.values`."""
+
+PROBE_FAMILIES: Final = (*_RESULT_FAMILIES, LAST_RUN)
+"""The families of a single result (``/probe``): no standing, and no counter, since nothing came before it."""
+
+PHASES: Final = Family(
+    "bridge_probe_phase_seconds",
+    "gauge",
+    "Seconds that each phase of the last valid test call took; absent where a phase was not reached.",
+)
+
+INFO: Final = Family(
+    "bridge_site_info",
+    "gauge",
+    "Names that belong to the codes: the site's, its province's and district's; the site above it; where it attends.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRow:
+    """Everything a scrape shows of one site. Built anew only if the site's state or packets have changed.
+
+    Attributes:
+        state: The state it was built from; None for a site without one.
+        packets: The packet counters it was built from.
+        labels: The labels of its series.
+        info: Further labels of ``bridge_site_info`` (with the comma before them).
+        values: One value for each series of `SITE_FAMILIES`, in order.
+        phases: Further label of each phase that was reached; one tuple for all sites that reached the same ones.
+        seconds: Seconds that each of these phases took.
+    """
+
+    state: SiteState | None
+    packets: Packets
+    labels: str
+    info: str
+    values: Values
+    phases: tuple[str, ...]
+    seconds: tuple[float, ...]
+
+
+def site_labels(site: Site, inventory: Inventory) -> str:
+    """Return the labels that every series of a site carries: codes only; all of them always, some empty."""
+    return label_pairs(
+        {
+            "site": site.code,
+            "tier": site.tier,
+            "province": inventory.province_of(site.code),
+            "district": inventory.district_of(site.code),
+            "carrier": site.carrier,
+        }
+    )
+
+
+def info_labels(site: Site, inventory: Inventory) -> str:
+    """Return the further labels of ``bridge_site_info``. No endpoint and no free column: a person might stand there."""
+    province = inventory.get(inventory.province_of(site.code))
+    district = inventory.get(inventory.district_of(site.code))
+    return "," + label_pairs(
+        {
+            "name": site.name,
+            "province_name": province.name if province else "",
+            "district_name": district.name if district else "",
+            "parent": site.parent or "",
+            "attends_at": site.attends_at or "",
+        }
+    )
+
+
+def site_row(site: Site, state: SiteState | None, packets: Packets, labels: str, info: str) -> SiteRow:
+    """Return the row of a site."""
+    if site.attends_at is not None:
+        facts = _facts(SiteGrade.ATTENDS_ELSEWHERE, None, None, {})
+    elif state is None:
+        facts = _facts(SiteGrade.UNTESTED, None, None, packets)
+    else:
+        facts = _facts(state.grade, state.last_valid, _last_run_of(state), packets)
+    return SiteRow(state, packets, labels, info, _values(SITE_FAMILIES, facts), *_phases(facts.result))
+
+
+def probe_row(result: ProbeResult, *, valid: bool, labels: str) -> SiteRow:
+    """Return the row of a single result, by `PROBE_FAMILIES`; an invalid one shows when it ran and nothing else."""
+    facts = _facts(SiteGrade.UNTESTED, result if valid else None, result.started_at, {})
+    return SiteRow(None, {}, labels, "", _values(PROBE_FAMILIES, facts), *_phases(facts.result))
+
+
+def render_families(families: Iterable[SiteFamily], rows: Sequence[SiteRow], step: int) -> Iterable[str]:
+    """Yield the text of these families (those that the rows were built for), at most ``step`` sites at a time."""
+    column = 0
+    for entry in families:
+        yield entry.family.header
+        columns = tuple((extra, column + index) for index, (extra, _) in enumerate(entry.series))
+        column += len(columns)
+        name = entry.family.name
+        for start in range(0, len(rows), step):
+            yield "".join(
+                [
+                    f"{name}{{{row.labels}{extra}}} {value}\n"
+                    for row in rows[start : start + step]
+                    for extra, index in columns
+                    if (value := row.values[index]) is not None
+                ]
+            )
+
+
+def render_phases(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
+    """Yield ``bridge_probe_phase_seconds``, at most ``step`` sites at a time."""
+    yield PHASES.header
+    for start in range(0, len(rows), step):
+        yield "".join(
+            [
+                f"{PHASES.name}{{{row.labels}{extra}}} {seconds}\n"
+                for row in rows[start : start + step]
+                for extra, seconds in zip(row.phases, row.seconds, strict=True)
+            ]
+        )
+
+
+def render_info(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
+    """Yield ``bridge_site_info``, at most ``step`` sites at a time."""
+    yield INFO.header
+    for start in range(0, len(rows), step):
+        yield "".join([f"{INFO.name}{{{row.labels}{row.info}}} 1\n" for row in rows[start : start + step]])
+
+
+def _facts(grade: SiteGrade, result: ProbeResult | None, last_run: datetime | None, packets: Packets) -> Facts:
+    audio = audio_of(result) if result else None
+    if audio is None:
+        return Facts(grade, result, last_run, packets)
+    return Facts(grade, result, last_run, packets, audio, losses(audio), jitters(audio))
+
+
+def _last_run_of(state: SiteState) -> datetime | None:
+    """Return when the site was last really called: a refused call sent nothing."""
+    for result in (state.last, state.last_valid):
+        if result is not None and result.outcome is not Outcome.REFUSED:
+            return result.started_at
+    return None
+
+
+def _values(families: Iterable[SiteFamily], facts: Facts) -> Values:
+    return tuple(read(facts) for entry in families for _, read in entry.series)
+
+
+def _phases(result: ProbeResult | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the labels of the phases that were reached, and their seconds."""
+    if result is None:
+        return (), ()
+    reached = {name: seconds for name, seconds in result.phases.items() if seconds is not None}
+    return _phase_labels(tuple(reached)), tuple(reached.values())
+
+
+@cache
+def _phase_labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    # Shared, since a nation of rows that own nothing but numbers is soon passed over by the garbage collector.
+    return tuple(f",{label_pairs({'phase': name})}" for name in names)

@@ -1,0 +1,399 @@
+"""What ``/metrics`` says, read back by the reference parser and judged by promtool."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Iterable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bridge_monitor import __version__
+from bridge_monitor.domain import (
+    EventPhase,
+    Grade,
+    Inventory,
+    Outcome,
+    Site,
+    SiteGrade,
+    SiteState,
+    Snapshot,
+    SweepProgress,
+)
+from bridge_monitor.web import Aggregates, Exporter, OwnHealth
+from bridge_monitor.web.exporter import SLICE_ROWS, SLICE_SITES
+from tests.web.nation import (
+    STARTED,
+    TIERS,
+    an_event,
+    echo_stream,
+    national_inventory,
+    result_of,
+    rtcp_stream,
+    small_inventory,
+    snapshot_of,
+    state_of,
+)
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+# The series of the issue.
+DOCUMENTED = {
+    "bridge_probe_success": "gauge",
+    "bridge_site_grade": "gauge",
+    "bridge_probe_duration_seconds": "gauge",
+    "bridge_probe_phase_seconds": "gauge",
+    "bridge_probe_last_run_timestamp_seconds": "gauge",
+    "bridge_rtp_packets_total": "counter",
+    "bridge_rtp_packets_lost_total": "counter",
+    "bridge_rtp_loss_ratio": "gauge",
+    "bridge_rtp_jitter_seconds": "gauge",
+    "bridge_rtt_seconds": "gauge",
+    "bridge_mos": "gauge",
+    "bridge_site_info": "gauge",
+    "bridge_probes_total": "counter",
+    "bridge_probes_rtt_seconds": "histogram",
+    "bridge_probes_setup_delay_seconds": "histogram",
+    "bridge_probes_loss_ratio": "histogram",
+    "bridge_event_phase": "gauge",
+    "bridge_event_conference_start_timestamp_seconds": "gauge",
+    "bridge_monitor_build_info": "gauge",
+    "bridge_monitor_event_loop_lag_seconds": "gauge",
+    "bridge_monitor_calls_in_flight": "gauge",
+    "bridge_monitor_schedule_lag_seconds": "gauge",
+    "bridge_monitor_sweep_progress_ratio": "gauge",
+    "bridge_monitor_measurements_invalid_total": "counter",
+    "bridge_monitor_config_last_reload_successful": "gauge",
+}
+
+
+def text_of(snapshot: Snapshot, aggregates: Aggregates | None = None, **health: float) -> str:
+    own = OwnHealth(**health)  # type: ignore[arg-type]  # the flag is given as the number it is exported as
+    return "".join(Exporter().slices(snapshot, (aggregates or Aggregates()).view(), own, an_event()))
+
+
+def parse(text: str) -> Samples:
+    samples: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return samples
+
+
+def scrape(*states: SiteState, inventory: Inventory | None = None) -> Samples:
+    return parse(text_of(snapshot_of(inventory or small_inventory(), *states)))
+
+
+def of_site(samples: Samples, name: str, site: str = "01001", label: str = "direction") -> dict[str, float]:
+    """The values of one family of one site, by a label's value (empty where it has none)."""
+    return {labels.get(label, ""): value for labels, value in samples.get(name, []) if labels["site"] == site}
+
+
+def full_scrape() -> str:
+    """A scrape in which every family has a sample."""
+    aggregates, inventory = Aggregates(), small_inventory()
+    echo = result_of("0100101", media=(echo_stream(),), invalid=())
+    aggregates.observe(result_of(), inventory["01001"], inventory)
+    aggregates.observe(echo, inventory["0100101"], inventory)
+    aggregates.observe(result_of(invalid=("loop_lag",)), inventory["01001"], inventory)
+    snapshot = snapshot_of(inventory, state_of(result_of()), state_of(echo))
+    return text_of(snapshot, aggregates, event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5)
+
+
+class TestFormat:
+    def test_every_documented_family_is_there_with_its_type_help_and_samples(self) -> None:
+        families = {family.name: family for family in text_string_to_metric_families(full_scrape())}
+        for name, kind in DOCUMENTED.items():
+            family = families[name.removesuffix("_total")]  # the parser names a counter without it
+            assert (family.type, len(family.samples) > 0) == (kind, True), name
+            assert len(family.documentation) > 10, name
+
+    def test_every_family_stands_once_and_its_samples_below_it(self) -> None:
+        """The format allows a family one group of lines only."""
+        current = ""
+        seen = []
+        for line in full_scrape().splitlines():
+            if line.startswith("# HELP "):
+                current = line.split()[2]
+                seen.append(current)
+            elif not line.startswith("#"):
+                assert line.startswith(current)
+        assert len(seen) == len(set(seen))
+        assert {name for name in seen if name.startswith("bridge_")} == set(DOCUMENTED)
+
+    def test_no_series_is_written_twice(self) -> None:
+        series = [line.rpartition(" ")[0] for line in full_scrape().splitlines() if not line.startswith("#")]
+        assert len(series) == len(set(series))
+
+    @pytest.mark.peer("promtool")
+    def test_promtool_finds_nothing_to_mend(self) -> None:
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=full_scrape(), capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+    @pytest.mark.peer("promtool")
+    def test_promtool_would_have_found_something(self) -> None:
+        text = full_scrape().replace("# HELP bridge_mos", "# HELP bridge_other")
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert checked.returncode != 0
+        assert "bridge_mos" in checked.stdout + checked.stderr
+
+
+class TestSite:
+    def test_a_good_call_shows_every_figure_with_all_labels(self) -> None:
+        samples = scrape(state_of(result_of()))
+        ((labels, value),) = samples["bridge_probe_success"]
+        assert labels == {
+            "site": "01001",
+            "tier": "district",
+            "province": "01",
+            "district": "01001",
+            "carrier": "VNPT",
+        }
+        assert value == 1
+        assert of_site(samples, "bridge_site_grade") == {"": SiteGrade.GOOD}
+        assert of_site(samples, "bridge_probe_duration_seconds") == {"": 10.75}
+        assert of_site(samples, "bridge_probe_last_run_timestamp_seconds") == {"": STARTED.timestamp()}
+        assert of_site(samples, "bridge_rtp_loss_ratio") == {"inbound": 0.004, "outbound": 0.0104}
+        assert of_site(samples, "bridge_rtp_jitter_seconds") == {"inbound": 0.0015, "outbound": 0.0025}
+        assert of_site(samples, "bridge_rtt_seconds") == {"": 0.0125}
+        assert of_site(samples, "bridge_mos") == {"": 4.4}
+        phases = of_site(samples, "bridge_probe_phase_seconds", label="phase")
+        assert (phases["trying"], phases["answer"], "bye" in phases) == (0.01, 0.4, False)
+
+    def test_names_are_in_the_info_series_escaped(self) -> None:
+        info = {labels["site"]: labels for labels, value in scrape()["bridge_site_info"] if value == 1}
+        assert info["0100102"] == {
+            "site": "0100102",
+            "tier": "commune",
+            "province": "01",
+            "district": "01001",
+            "carrier": "VNPT",
+            "name": "Trúc Bạch",
+            "province_name": 'Hà Nội "A"\\',
+            "district_name": "Ba Đình",
+            "parent": "01001",
+            "attends_at": "01001",
+        }
+        assert (info["00"]["province"], info["00"]["province_name"], info["00"]["parent"]) == ("", "", "")
+
+    @pytest.mark.parametrize(
+        ("grade", "success"),
+        [(Grade.GOOD, {"": 1}), (Grade.DEGRADED, {"": 1}), (Grade.FAILED, {"": 0}), (Grade.UNTESTED, {})],
+    )
+    def test_success_is_1_for_good_and_degraded_0_for_failed_and_absent_if_untested(
+        self, grade: Grade, success: dict[str, float]
+    ) -> None:
+        assert of_site(scrape(state_of(result_of(grade=grade))), "bridge_probe_success") == success
+
+    @pytest.mark.parametrize(
+        "later",
+        [
+            result_of(outcome=Outcome.BUSY, grade=Grade.BUSY, media=(), duration_seconds=0.3),
+            result_of(grade=Grade.INVALID, invalid=("loop_lag",), media=(echo_stream(),), duration_seconds=0.3),
+        ],
+        ids=["busy", "invalid"],
+    )
+    def test_busy_and_invalid_calls_leave_everything_as_it_was_but_the_time_of_the_last_run(
+        self, later: object
+    ) -> None:
+        assert isinstance(later, type(result_of()))
+        good = state_of(result_of())
+        newer = dataclasses.replace(later, started_at=STARTED.replace(hour=9))
+        before, after = scrape(good), scrape(dataclasses.replace(good, last=newer))
+        last_run = "bridge_probe_last_run_timestamp_seconds"
+        changed = {name for name in before if name.startswith("bridge_") and after.get(name) != before[name]}
+        assert changed == {last_run}
+        assert of_site(after, last_run) == {"": STARTED.replace(hour=9).timestamp()}
+
+    def test_a_refused_call_was_no_run(self) -> None:
+        refused = result_of(outcome=Outcome.REFUSED, grade=Grade.UNTESTED, started_at=STARTED.replace(hour=9))
+        last_run = "bridge_probe_last_run_timestamp_seconds"
+        assert of_site(scrape(state_of(result_of(), last=refused)), last_run) == {"": STARTED.timestamp()}
+        assert of_site(scrape(state_of(refused, last_valid=None)), last_run) == {}
+
+    def test_a_site_without_a_result_shows_its_standing_alone(self) -> None:
+        samples = scrape(SiteState("01001", SiteGrade.UNTESTED))
+        shown = {name for name, found in samples.items() for labels, _ in found if labels.get("site") == "01001"}
+        assert shown == {"bridge_site_info", "bridge_site_grade"}
+        assert of_site(samples, "bridge_site_grade") == {"": SiteGrade.UNTESTED}
+
+    def test_a_site_without_a_state_is_untested(self) -> None:
+        assert of_site(scrape(), "bridge_site_grade") == {"": SiteGrade.UNTESTED}
+
+    def test_a_site_that_attends_elsewhere_has_no_figures_even_of_earlier_calls(self) -> None:
+        samples = scrape(state_of(result_of("0100102")))
+        assert of_site(samples, "bridge_site_grade", "0100102") == {"": SiteGrade.ATTENDS_ELSEWHERE}
+        assert of_site(samples, "bridge_probe_success", "0100102") == {}
+
+    def test_what_was_not_measured_is_absent(self) -> None:
+        media = (echo_stream(rtt_seconds=None, mos=None, inbound=None),)
+        samples = scrape(state_of(result_of(media=media, phases={"trying": 0.0, "answer": None})))
+        assert of_site(samples, "bridge_rtp_loss_ratio") == {"round_trip": 0.02}
+        assert of_site(samples, "bridge_probe_phase_seconds", label="phase") == {"trying": 0.0}
+        for name in ("bridge_rtt_seconds", "bridge_mos", "bridge_rtp_jitter_seconds", "bridge_rtp_packets_total"):
+            assert of_site(samples, name) == {}, name
+
+    def test_an_unreachable_room_has_no_media_figures(self) -> None:
+        failed = result_of(outcome=Outcome.UNREACHABLE, grade=Grade.FAILED, media=(), phases={}, sip=None)
+        samples = scrape(state_of(failed, SiteGrade.FAILED))
+        assert of_site(samples, "bridge_probe_success") == {"": 0}
+        assert of_site(samples, "bridge_rtp_loss_ratio") == {}
+        assert of_site(samples, "bridge_rtt_seconds") == {}
+
+    def test_packets_are_the_ones_counted_since_the_start(self) -> None:
+        aggregates, inventory = Aggregates(), small_inventory()
+        exporter = Exporter()
+        seen = []
+        for _ in range(2):
+            aggregates.observe(result_of(), inventory["01001"], inventory)
+            snapshot = snapshot_of(inventory, state_of(result_of()))
+            samples = parse("".join(exporter.slices(snapshot, aggregates.view(), OwnHealth(), None)))
+            seen.append(
+                (of_site(samples, "bridge_rtp_packets_total"), of_site(samples, "bridge_rtp_packets_lost_total"))
+            )
+        assert seen == [
+            ({"inbound": 500, "outbound": 480}, {"inbound": 2, "outbound": 5}),
+            ({"inbound": 1000, "outbound": 960}, {"inbound": 4, "outbound": 10}),
+        ]
+
+
+class TestReload:
+    def test_a_site_that_left_the_inventory_leaves_the_exposition(self) -> None:
+        exporter, aggregates, inventory = Exporter(), Aggregates(), small_inventory()
+        aggregates.observe(result_of("0100101"), inventory["0100101"], inventory)
+        states = [state_of(result_of("0100101")), state_of(result_of())]
+        first = "".join(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
+        assert 'site="0100101"' in first
+        smaller = Inventory([site for site in inventory if site.code != "0100101"], TIERS)
+        second = "".join(exporter.slices(snapshot_of(smaller, *states), aggregates.view(), OwnHealth(), None))
+        assert "0100101" not in second
+        assert 'tier="commune"' in second, "the one that attends elsewhere"
+        assert 'bridge_probes_total{province="01",tier="commune"' not in second, "no commune is called any more"
+        third = "".join(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
+        packets = of_site(parse(third), "bridge_rtp_packets_total", "0100101")
+        assert packets["inbound"] == 500, "and comes back with its count"
+
+    def test_a_site_that_moved_has_its_new_labels_at_once(self) -> None:
+        """Its Site object is the same: what changed is above it."""
+        exporter, inventory = Exporter(), small_inventory()
+        other = Inventory([*inventory, Site("02", "Hà Giang", "province", "00")], TIERS)
+        moved = Inventory(
+            [dataclasses.replace(site, parent="02") if site.code == "01001" else site for site in other], TIERS
+        )
+        for each, province in ((other, "01"), (moved, "02")):
+            samples = parse("".join(exporter.slices(snapshot_of(each), Aggregates().view(), OwnHealth(), None)))
+            assert {
+                labels["province"] for labels, _ in samples["bridge_site_grade"] if labels["tier"] == "commune"
+            } == {province}
+
+
+class TestConsistency:
+    def test_a_scrape_shows_the_moment_at_which_it_began(self) -> None:
+        """Results, a reload and a second scrape in the middle of it change nothing of it."""
+        rooms = [Site(f"01{n:03}", f"Room {n}", "district", "01") for n in range(4 * SLICE_ROWS)]
+        inventory = Inventory([Site("01", "Hà Nội", "province"), *rooms], TIERS)
+        exporter, aggregates, health = Exporter(), Aggregates(), OwnHealth(schedule_lag_seconds=1.0)
+        code = rooms[-1].code
+        old = snapshot_of(inventory, state_of(result_of(code, duration_seconds=1.0)))
+        expected = bridge_lines(exporter.slices(old, aggregates.view(), health, None))
+        running = exporter.slices(old, aggregates.view(), health, None)
+        pieces = [next(running)]
+        for number in range(3):
+            aggregates.observe(result_of(code), inventory[code], inventory)
+            new = snapshot_of(inventory, state_of(result_of(code, duration_seconds=2.0 + number)))
+            pieces.append(next(running))
+            seen = parse("".join(exporter.slices(new, aggregates.view(), OwnHealth(), None)))
+            assert of_site(seen, "bridge_probe_duration_seconds", code) == {"": 2.0 + number}
+            renamed = Inventory([dataclasses.replace(site, carrier="FPT") for site in inventory], TIERS)
+            assert "FPT" in "".join(exporter.slices(snapshot_of(renamed), aggregates.view(), OwnHealth(), None))
+        assert bridge_lines([*pieces, *running]) == expected
+
+    def test_no_slice_covers_more_than_its_number_of_sites(self) -> None:
+        inventory = national_inventory(communes=1000)
+        states = [state_of(result_of(site.code)) for site in inventory]
+        phases_each = 6
+        slices = list(Exporter().slices(snapshot_of(inventory, *states), Aggregates().view(), OwnHealth(), None))
+        assert len(slices) > 8 * len(inventory) / SLICE_SITES
+        assert max(text.count("\n") for text in slices) <= phases_each * SLICE_SITES
+
+
+def bridge_lines(slices: Iterable[str]) -> list[str]:
+    """The lines of the nation; ``process_*`` change from one moment to the next."""
+    return [line for line in "".join(slices).splitlines() if line.startswith("bridge_")]
+
+
+class TestByPlace:
+    def test_every_place_with_a_site_to_call_begins_at_0(self) -> None:
+        """A counter that appears with its first count shows no increase over the first sweep."""
+        samples = scrape()
+        places = {
+            (labels["province"], labels["tier"]) for labels, value in samples["bridge_probes_total"] if value == 0
+        }
+        assert places == {("01", "province"), ("01", "district"), ("01", "commune")}
+        outcomes = {labels["outcome"] for labels, _ in samples["bridge_probes_total"]}
+        assert outcomes == set(Outcome) - {Outcome.REFUSED}
+
+    def test_calls_are_counted_by_outcome_and_distributed(self) -> None:
+        aggregates, inventory = Aggregates(), small_inventory()
+        for stream in (rtcp_stream(), rtcp_stream(), echo_stream()):
+            aggregates.observe(result_of(media=(stream,)), inventory["01001"], inventory)
+        samples = parse(text_of(snapshot_of(inventory), aggregates))
+        place = {"province": "01", "tier": "district"}
+        assert ({**place, "outcome": "reached"}, 3) in samples["bridge_probes_total"]
+        assert (place, 3) in samples["bridge_probes_rtt_seconds_count"]
+        assert ({**place, "le": "0.01"}, 0) in samples["bridge_probes_rtt_seconds_bucket"]
+        assert ({**place, "le": "0.02"}, 2) in samples["bridge_probes_rtt_seconds_bucket"]
+        assert ({**place, "le": "+Inf"}, 3) in samples["bridge_probes_rtt_seconds_bucket"]
+        ((total),) = [value for labels, value in samples["bridge_probes_rtt_seconds_sum"] if labels == place]
+        assert total == pytest.approx(0.0455)
+        assert ({**place, "le": "0.5"}, 3) in samples["bridge_probes_setup_delay_seconds_bucket"]
+        assert ({**place, "direction": "round_trip", "le": "0.01"}, 0) in samples["bridge_probes_loss_ratio_bucket"]
+        assert ({**place, "direction": "round_trip", "le": "0.02"}, 1) in samples["bridge_probes_loss_ratio_bucket"]
+        assert ({**place, "direction": "inbound"}, 2) in samples["bridge_probes_loss_ratio_count"]
+
+
+class TestOwn:
+    def test_the_event_s_phase_and_start(self) -> None:
+        samples = scrape()
+        assert {labels["phase"]: value for labels, value in samples["bridge_event_phase"]} == {
+            phase: int(phase is EventPhase.REHEARSAL) for phase in EventPhase
+        }
+        ((_, start),) = samples["bridge_event_conference_start_timestamp_seconds"]
+        assert start == an_event().conference.start.timestamp()
+
+    def test_without_an_event_there_is_no_start(self) -> None:
+        slices = Exporter().slices(snapshot_of(small_inventory()), Aggregates().view(), OwnHealth(), None)
+        assert "bridge_event_conference_start_timestamp_seconds" not in parse("".join(slices))
+
+    def test_the_daemon_shows_how_it_fares(self) -> None:
+        text = text_of(
+            snapshot_of(small_inventory()),
+            Aggregates(invalid_reasons=["loop_lag"]),
+            event_loop_lag_seconds=0.002,
+            schedule_lag_seconds=1.5,
+            config_last_reload_successful=False,
+        )
+        samples = parse(text)
+        own = {name.removeprefix("bridge_monitor_"): found for name, found in samples.items() if "_monitor_" in name}
+        assert own["build_info"][0][0]["version"] == __version__
+        del own["build_info"]
+        assert own == {
+            "event_loop_lag_seconds": [({}, 0.002)],
+            "calls_in_flight": [({}, 2)],
+            "schedule_lag_seconds": [({}, 1.5)],
+            "sweep_progress_ratio": [({}, 0.75)],
+            "measurements_invalid_total": [({"reason": "loop_lag"}, 0)],
+            "config_last_reload_successful": [({}, 0)],
+        }
+        assert samples["process_resident_memory_bytes"][0][1] > 1e6
+
+    def test_what_is_not_known_yet_is_absent(self) -> None:
+        samples = parse(text_of(snapshot_of(small_inventory(), sweep=SweepProgress())))
+        for name in ("event_loop_lag_seconds", "schedule_lag_seconds", "sweep_progress_ratio"):
+            assert f"bridge_monitor_{name}" not in samples
+        assert samples["bridge_monitor_config_last_reload_successful"] == [({}, 1)]
