@@ -1,0 +1,280 @@
+"""The commands' own sentences in Vietnamese and English.
+
+Owns wording only; what outcomes and grades mean is in `domain.wording`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge_monitor.domain.wording import Lang
+
+_TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "not_a_uri": (
+        "{target} không phải URI gọi được ({why}); hãy viết như sip:echo@192.0.2.7:5060",
+        "{target} is no URI that can be called ({why}); write it as sip:echo@192.0.2.7:5060",
+    ),
+    "profile_needs_config": (
+        "--profile cần cấu hình; hãy thêm --config THƯ_MỤC hoặc bỏ --any-target",
+        "--profile needs a configuration; add --config FOLDER, or leave --any-target out",
+    ),
+    "probe_needs_config": (
+        "cần cấu hình để gọi một điểm cầu: thêm --config THƯ_MỤC, hoặc gọi một URI với --any-target",
+        "a site is called by a configuration: add --config FOLDER, or call a URI with --any-target",
+    ),
+    "no_such_site": (
+        "{target} không có trong danh sách; xem `bridge-monitor sites list`, hoặc gọi một URI với --any-target",
+        "{target} is not in the site list; see `bridge-monitor sites list`, or call a URI with --any-target",
+    ),
+    "no_such_profile": (
+        "không có hồ sơ đo {profile}; hiện có: {known}",
+        "there is no profile {profile}; there are: {known}",
+    ),
+    "no_such_kind": (
+        "phiên bản này không gọi được kiểu {kind}; hiện có: {known}",
+        "this version can't place calls of kind {kind}; there are: {known}",
+    ),
+    "not_callable": (
+        "phiên bản này chưa gọi được {target}: chỉ gọi SIP không mã hóa qua UDP, tới tên miền hoặc địa chỉ IPv4",
+        "this version can't call {target}: it calls SIP in the clear over UDP, to a name or an IPv4 address",
+    ),
+    "refused_outside_window": (
+        "ngoài thời gian kiểm tra đường truyền; `bridge-monitor check-config` cho biết khi nào được gọi",
+        "outside the rehearsal windows; `bridge-monitor check-config` tells when calls may be placed",
+    ),
+    "refused_quiet_hours": (
+        "đang trong giờ nghỉ, không gọi thử",
+        "these are quiet hours: no test call is placed",
+    ),
+    "refused_guard": (
+        "sắp đến giờ hội nghị, các phòng đã có người: không gọi thử nữa",
+        "the conference is about to begin and people are in the rooms: no test call is placed any more",
+    ),
+    "refused_conference": (
+        "hội nghị đang diễn ra: không gọi thử",
+        "the conference is on: no test call is placed",
+    ),
+    "refused_site_in_call": (
+        "điểm cầu này đang có một cuộc gọi thử khác",
+        "the site is in another test call",
+    ),
+    "refused_too_soon": (
+        "điểm cầu này vừa được gọi; intervals.min_between_calls chưa hết",
+        "the site was called a moment ago; intervals.min_between_calls is not over",
+    ),
+    "refused_cap": (
+        "đã chạm giới hạn cuộc gọi; hãy thử lại sau giây lát",
+        "a cap of test calls is reached; try again in a moment",
+    ),
+    "refused_unknown_site": (
+        "chương trình đang chạy không gọi điểm cầu này; nó đã nạp cấu hình mới nhất chưa?",
+        "the running daemon doesn't call this site; has it loaded the newest configuration?",
+    ),
+    "refused_not_testable": (
+        "điểm cầu này không kiểm tra được từ đây (dự tại điểm cầu khác, probe = none hoặc không có endpoint)",
+        "the site is not testable from here (it attends elsewhere, has probe = none, or no endpoint)",
+    ),
+    "refused_daemon_running": (
+        "đã có một chương trình khác chạy với cùng thư mục trạng thái; hãy dừng nó hoặc chọn --state-dir khác",
+        "another daemon runs with this state directory; stop it, or choose another --state-dir",
+    ),
+    "refused_daemon_silent": (
+        "chương trình đang chạy không trả lời qua socket điều khiển",
+        "the running daemon does not answer on its control socket",
+    ),
+    "refused_call_longer_than_window": (
+        "cuộc gọi dài hơn mọi đợt kiểm tra",
+        "its call is longer than every window",
+    ),
+    "refused_bandwidth_above_cap": (
+        "cuộc gọi cần băng thông lớn hơn giới hạn",
+        "its call needs more bandwidth than a cap allows",
+    ),
+    "or_outside_window": (
+        "nếu thật cần hãy thêm --outside-window",
+        "if it has to be, add --outside-window",
+    ),
+    "refused": ("không gọi ({reason}): {why}", "not called ({reason}): {why}"),
+    "refused_count": ("{count} điểm cầu chưa được gọi ({reason}): {why}", "{count} sites not called ({reason}): {why}"),
+    "refused_site": ("điểm cầu {site} không gọi ({reason}): {why}", "site {site} not called ({reason}): {why}"),
+    "sweep_cut": (
+        "Hết thời gian được gọi thử: {count} điểm cầu chưa đến lượt.",
+        "The time for test calls is over: {count} sites did not have their turn.",
+    ),
+    "result_not_kept": (
+        "chương trình đang chạy không nhận kết quả này",
+        "the running daemon did not take this result",
+    ),
+    "local_fault": ("Lỗi của chính máy này: {why}", "This machine's own fault: {why}"),
+    "our_bug": (
+        "Lỗi trong chương trình; xin gửi các dòng trên cho nhóm phát triển.",
+        "A bug of this program; please send the lines above to its makers.",
+    ),
+    "kept_until_restart": (
+        "thay đổi trong {keys} chỉ có hiệu lực khi khởi động lại",
+        "changes in {keys} take effect at the next start only",
+    ),
+    "restart_mend": ("khởi động lại chương trình khi thuận tiện", "restart the daemon when it suits"),
+    "cap_above_start": (
+        "caps.total.calls_at_once cao hơn lúc khởi động; từ nay dùng {rows} cuộc cùng lúc",
+        "caps.total.calls_at_once is above what the daemon was started with; {rows} at once are used",
+    ),
+    "roster_problem": (
+        "có lỗi trong danh sách đầu mối (không ghi nội dung ra nhật ký)",
+        "there is a problem in the roster (its contents are kept out of logs)",
+    ),
+    "roster_mend": (
+        "chạy `bridge-monitor check-config` để xem lỗi",
+        "run `bridge-monitor check-config` to see it",
+    ),
+    "simulated_outside": (
+        "{count} cuộc gọi diễn ra ngoài các đợt kiểm tra.",
+        "{count} calls were up outside the event's windows.",
+    ),
+    "simulator_ended": ("phần mô phỏng đã dừng (mã {code})", "the simulator ended (exit code {code})"),
+    "no_configs_here": (
+        "không thấy {folder}; hãy chỉ ra cấu hình bằng --config",
+        "{folder} is not here; name a configuration with --config",
+    ),
+    "measuring": ("đang đo {seconds} giây âm thanh", "measuring {seconds} s of audio"),
+    "orphans": (
+        "đã kết thúc {count} cuộc gọi còn sót của tiến trình trước",
+        "ended {count} calls that an earlier process had left up",
+    ),
+    "sweep_total": (
+        "{good} tốt, {degraded} suy giảm, {failed} không đạt, {busy} bận, {untested} chưa đo; {seconds} giây",
+        "{good} good, {degraded} degraded, {failed} failed, {busy} busy, {untested} untested; {seconds} s",
+    ),
+    "nothing_to_call": (
+        "không có điểm cầu nào để gọi theo lựa chọn này; xem `bridge-monitor sites list`",
+        "no site to call by this choice; see `bridge-monitor sites list`",
+    ),
+    "unknown_choice": (
+        "{option} {value}: không có trong cấu hình; hiện có: {known}",
+        "{option} {value}: not in the configuration; there are: {known}",
+    ),
+    "summary_good": ("tốt", "good"),
+    "calls_up": ("đang gọi", "calls up"),
+    "elapsed": ("thời gian", "elapsed"),
+    "worst_provinces": ("Các tỉnh có nhiều điểm cầu không đạt nhất", "Provinces with most failing sites"),
+    "failing_sites": ("Các điểm cầu không đạt và suy giảm", "Sites that failed or are degraded"),
+    "more": ("… và {count} điểm cầu nữa", "… and {count} more sites"),
+    "none_failing": ("Không điểm cầu nào không đạt hay suy giảm.", "No site failed or is degraded."),
+    "province": ("Tỉnh", "Province"),
+    "site": ("Điểm cầu", "Site"),
+    "carrier": ("Doanh nghiệp viễn thông", "Carrier"),
+    "tested": ("đã đo", "tested"),
+    "failed": ("không đạt", "failed"),
+    "degraded": ("suy giảm", "degraded"),
+    "busy": ("bận", "busy"),
+    "untested": ("chưa đo", "untested"),
+    "cause": ("Nguyên nhân chính", "Leading cause"),
+    "cause_of_site": ("Nguyên nhân", "Cause"),
+    "owner": ("Trách nhiệm", "Whose it is"),
+    "seconds": ("{seconds} giây", "{seconds} s"),
+    "name": ("Tên", "Name"),
+    "code": ("Mã", "Code"),
+    "tier": ("Cấp", "Tier"),
+    "takes_part": ("Tham gia", "Takes part"),
+    "called": ("được gọi", "called"),
+    "attends_at": ("dự tại {site}", "attends at {site}"),
+    "untestable": ("không kiểm tra được từ đây", "not testable from here"),
+    "listening": ("Số liệu Prometheus: {url}", "Prometheus metrics: {url}"),
+    "daemon_stopped": ("Đã dừng; mọi cuộc gọi đã kết thúc.", "Stopped; every call has ended."),
+    "calls_left": (
+        "Đã dừng; {count} cuộc gọi chưa kết thúc được, sẽ được kết thúc ở lần khởi động sau.",
+        "Stopped; {count} calls could not be ended yet and will be at the next start.",
+    ),
+    "not_loopback": (
+        "điểm cầu {site} có endpoint {endpoint} ngoài 127.0.0.0/8: chỉ mô phỏng trên máy này",
+        "site {site} has the endpoint {endpoint} outside 127.0.0.0/8: only this machine is simulated",
+    ),
+    "simulating": (
+        "Mô phỏng {sites} điểm cầu, {faulty} có sự cố; Ctrl-C để dừng",
+        "Simulating {sites} sites, {faulty} with faults; Ctrl-C ends it",
+    ),
+    "simulation_void": (
+        "Kết quả không dùng được: chính chương trình mô phỏng bị chậm hoặc mất gói ({why})",
+        "This run is void: the simulator itself was late or dropped packets ({why})",
+    ),
+    "simulation_clean": ("Mô phỏng không mất gói, không chậm.", "The simulator dropped nothing and was not late."),
+    "demo_intro": (
+        "Cả nước mô phỏng trên máy này: {rooms} điểm cầu, {faulty} có sự cố được cài.",
+        "A simulated nation on this machine: {rooms} rooms, {faulty} with planted faults.",
+    ),
+    "demo_shift": (
+        "Ngày giờ sự kiện được dời để lúc này nằm trong đợt kiểm tra ({window}); đồng hồ vẫn thật.",
+        "The event's dates are shifted so that now lies in the rehearsal window ({window}); clocks stay true.",
+    ),
+    "demo_caps": (
+        "Giới hạn được nâng để vòng đầu xong trong ba phút: {rate} cuộc gọi/giây, {at_once} cuộc cùng lúc.",
+        "The caps are raised so that the first sweep is done within three minutes: {rate} calls/s, {at_once} at once.",
+    ),
+    "demo_done": (
+        "Vòng đầu xong sau {seconds} giây: {good} tốt, {degraded} suy giảm, {failed} không đạt, {busy} bận.",
+        "First sweep done in {seconds} s: {good} good, {degraded} degraded, {failed} failed, {busy} busy.",
+    ),
+    "demo_truth": (
+        "So với sự cố đã cài: tìm thấy {found}/{planted}, báo nhầm {wrong} điểm cầu, {invalid} phép đo không hợp lệ.",
+        "Against what was planted: {found} of {planted} found, {wrong} healthy sites marked, {invalid} calls invalid.",
+    ),
+    "now_is": ("Bây giờ là {when} ({zone})", "It is {when} now ({zone})"),
+    "phase_is": ("Giai đoạn: {phase}", "Phase: {phase}"),
+    "what": ("Việc", "What"),
+    "from": ("Từ", "From"),
+    "until": ("Đến", "Until"),
+    "calls_may_be_up": ("Được gọi thử", "Test calls may be up"),
+    "span_rehearsal": ("kiểm tra đường truyền", "rehearsal"),
+    "span_guard": ("chờ khai mạc", "guard"),
+    "span_conference": ("hội nghị", "conference"),
+    "over": ("đã qua", "over"),
+    "never": ("không", "never"),
+    "sites": ("điểm cầu", "sites"),
+    "attending": ("dự nơi khác", "attend elsewhere"),
+    "all": ("tất cả", "all"),
+    "no_carrier": ("(không rõ)", "(not known)"),
+    "load": (
+        "Theo giới hạn: {rate} cuộc gọi/giây, nhiều nhất {at_once} cuộc cùng lúc, {mbit} Mbit/s mỗi chiều",
+        "At the caps: {rate} calls/s, at most {at_once} at once, {mbit} Mbit/s each way",
+    ),
+    "load_province": (
+        "Tỉnh nhiều nhất: {at_once} cuộc cùng lúc, {mbit} Mbit/s mỗi chiều",
+        "The busiest province: {at_once} at once, {mbit} Mbit/s each way",
+    ),
+    "sweep_done": (
+        "Vòng đầu qua {calls} điểm cầu: từ {start} đến {end} (mất {takes})",
+        "First sweep of {calls} sites: {start} to {end} (takes {takes})",
+    ),
+    "sweep_never": (
+        "Không còn đợt kiểm tra nào: sẽ không gọi cuộc nào",
+        "No rehearsal window is left: no call will be placed",
+    ),
+    "sweep_too_long": (
+        "Các đợt kiểm tra còn lại chỉ đủ gọi {done}/{calls} điểm cầu; hãy nâng giới hạn hoặc mở thêm đợt",
+        "The windows left suffice for {done} of {calls} sites only; raise the caps or open another window",
+    ),
+    "sweep_obstacle": (
+        "điểm cầu {site} sẽ không bao giờ được gọi: {reason}",
+        "site {site} will never be called: {reason}",
+    ),
+    "roster_provinces": (
+        "Đầu mối cấp tỉnh: {in_time} đúng hạn, {late} quá hạn, {missing} chưa đăng ký",
+        "Contacts of provinces: {in_time} in time, {late} late, {missing} missing",
+    ),
+    "roster_carriers": (
+        "Đầu mối doanh nghiệp viễn thông: {in_time} đúng hạn, {late} quá hạn, {missing} chưa đăng ký",
+        "Contacts of carriers: {in_time} in time, {late} late, {missing} missing",
+    ),
+    "interrupted": ("Đang kết thúc các cuộc gọi …", "Ending the calls …"),
+}
+
+
+def text(key: str, lang: Lang, **values: object) -> str:
+    """Return a sentence in the user's language, its places filled in."""
+    return _TEXTS[key][0 if lang == "vi" else 1].format(**values)
+
+
+def refusal(reason: str, lang: Lang) -> str:
+    """Return why a call was refused, by the plan's or the daemon's reason."""
+    key = f"refused_{reason}"
+    return text(key, lang) if key in _TEXTS else reason

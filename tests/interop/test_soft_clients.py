@@ -1,0 +1,98 @@
+"""Rooms with a stream and reports of their own: baresip and linphone, as people really run them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bridge_monitor.domain import Grade, MediaMode, MediaResult, Outcome, RttSource
+from tests.interop.rigs import Line, SoftClient
+
+StartClient = Callable[[], Awaitable[SoftClient]]
+
+
+def figures_of(log: str, figure: str) -> list[float]:
+    """Return a figure of baresip's closing summary, sent and received, in its own unit."""
+    found = re.search(rf"^{re.escape(figure)}: +([\d.]+) +([\d.]+)", log, re.MULTILINE)
+    assert found, log
+    return [float(found[1]), float(found[2])]
+
+
+def assert_both_ways_were_measured(media: MediaResult) -> None:
+    """Each direction has its own count and loss; the delay is RTCP's."""
+    assert media.mode is MediaMode.RTCP
+    assert media.round_trip is None
+    assert (media.inbound.packets_lost, media.inbound.loss_ratio) == (0, 0.0)
+    assert media.inbound.packets_received == media.inbound.packets_expected
+    assert (media.outbound.packets_lost, media.outbound.loss_ratio) == (0, 0.0)
+    assert media.outbound.packets_reported >= 0.9 * media.outbound.packets_sent
+    assert media.rtt_seconds.source is RttSource.RTCP
+    assert 0 <= media.rtt_seconds.min <= media.rtt_seconds.max < 1.0
+    assert media.r_factor == pytest.approx(93.2, abs=0.05)
+
+
+@pytest.mark.peer("baresip")
+class TestBaresip:
+    async def test_its_stream_and_its_reports_make_the_figures(self, line: Line, start_baresip: StartClient) -> None:
+        """It reports every 5 s: the call goes on until a report covers what we sent (DESIGN rule 6).
+
+        Its closing summary tells the same counts.
+        """
+        room = await start_baresip()
+        finished = await line.call(room.uri, duration_seconds=2.0)
+        result = finished.result
+        assert (result.outcome, result.reason, result.grade) == (Outcome.REACHED, None, Grade.GOOD)
+        assert (result.sip.status, result.phases["ringing"] is not None) == (200, True)
+        (media,) = result.media
+        assert_both_ways_were_measured(media)
+        assert media.codec == "PCMU"
+        assert media.outbound.packets_sent == 100
+        assert media.inbound.packets_received >= 100
+        assert await line.is_idle()
+        assert line.journal.of(result.call_id) == ["opened", "confirmed", "closed"]
+        await room.process.until(lambda: "avg. bitrate" in room.process.logs(), "sum up the call")
+        sent, received = figures_of(room.process.logs(), "packets")
+        assert received == 100
+        # The first may come before we are ready, the last after we have hung up.
+        assert 0 <= sent - media.inbound.packets_received <= 3
+        assert figures_of(room.process.logs(), "lost") == [0, 0]
+
+    async def test_it_hears_that_the_call_is_over(self, line: Line, start_baresip: StartClient) -> None:
+        """Cancelled in the middle: a real room must be free again, not wait for its own time-out."""
+        room = await start_baresip()
+        call = line.calling(room.uri, duration_seconds=30.0)
+        await line.until(lambda: line.engine.stats().rtp_received > 5)
+        call.cancel()
+        assert (await call).result.outcome is Outcome.CANCELLED
+        await room.process.until(lambda: "session closed" in room.process.logs(), "end the call")
+        assert await line.is_idle()
+
+    async def test_it_answers_options(self, line: Line, start_baresip: StartClient) -> None:
+        room = await start_baresip()
+        result = (await line.call(room.uri, kind="sip-options")).result
+        assert (result.outcome, result.reason, result.sip.status) == (Outcome.REACHED, "options_only", 200)
+
+
+@pytest.mark.peer("linphone")
+class TestLinphone:
+    async def test_its_stream_and_its_reports_make_the_figures(self, line: Line, start_linphone: StartClient) -> None:
+        room = await start_linphone()
+        finished = await line.call(room.uri, duration_seconds=2.0)
+        result = finished.result
+        assert (result.outcome, result.reason, result.grade) == (Outcome.REACHED, None, Grade.GOOD)
+        (media,) = result.media
+        assert_both_ways_were_measured(media)
+        assert media.outbound.packets_sent == 100
+        assert await line.is_idle()
+        assert line.journal.of(result.call_id) == ["opened", "confirmed", "closed"]
+
+    async def test_it_is_strict_and_finds_nothing_wrong(self, line: Line, start_linphone: StartClient) -> None:
+        """It answers 400 to what lacks Max-Forwards or is wrong otherwise; here is none, and BYE gets 200."""
+        room = await start_linphone()
+        finished = await line.call(room.uri, duration_seconds=0.5)
+        answers = [step.start_line for step in finished.evidence.ladder if not step.sent]
+        assert {text.split()[1] for text in answers} == {"100", "200"}
+        assert finished.result.phases["bye"] is not None
+        assert all("Max-Forwards: 70" in step.text for step in finished.evidence.ladder if step.sent)
