@@ -28,6 +28,7 @@ from bridge_monitor.sip import Answered, SipUri
 LAG_LIMIT_SECONDS: Final = 0.5
 """A set-up judged by a loop that was this late says nothing of the room."""
 
+_REPORT_PATIENCE: Final = 1.0
 _LARGE_PACKET_MS: Final = 160  # 1,280 bytes of G.711
 _ON_HOLD: Final = "0.0.0.0"  # noqa: S104 - compared with, never bound to (RFC 3264 §8.4)
 _NOT_AGREED: Final = {"wrong_codec": Outcome.WRONG_CODEC, "malformed": Outcome.PROTOCOL_ERROR}
@@ -198,6 +199,11 @@ class SipCall:
             with contextlib.suppress(LocalFaultError):
                 self._equipment.engine.stop(self._leg)
         await self._signalling.abandon()
+        if self._leg is not None and self._story.codec:
+            # What was measured until then is still told.
+            with contextlib.suppress(LocalFaultError, TimeoutError):
+                async with asyncio.timeout(_REPORT_PATIENCE):
+                    self._story.stream = await self._equipment.engine.finished(self._leg)
 
     def _put_down(self) -> tuple[CapturedPacket, ...]:
         """Give the engine's row back; return what it captured of the call."""
