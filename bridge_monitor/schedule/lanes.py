@@ -163,6 +163,13 @@ class Lanes:
             self._stand(lane, self._open)
         return lane
 
+    def _first_in(self, line: list[tuple[Rank, int, Lane]]) -> Lane | None:
+        """Return the first lane of a line that really waits: one whose tickets were taken back would block the gate."""
+        while (lane := _front(line)) is not None and lane.first() != lane.rank:
+            lane.token = 0
+            self._stand(lane, line)
+        return lane
+
     def take(self, lane: Lane, now: float) -> Ticket:
         """Take the first ticket of a chosen lane: its call starts and counts at the gates of the lane."""
         for gate in lane.gates:
@@ -176,7 +183,7 @@ class Lanes:
     def shut_out(self, lane: Lane, now: float) -> bool:
         """Line a chosen lane up before the first of its gates that doesn't let it pass; False if all let it pass."""
         for gate in lane.gates:
-            first = _front(gate.line)
+            first = self._first_in(gate.line)
             overtakes = first is not None and first.rank < lane.rank
             if overtakes or gate.ready_at(now, lane.bandwidth_bps) > now:
                 self._leave(lane, now)
@@ -197,7 +204,7 @@ class Lanes:
 
     def offer(self, gate: Turnstile, now: float) -> None:
         """Call the first lane in line into the open if the gate lets it pass, or set the alarm for when it does."""
-        if gate.called is not None or (lane := _front(gate.line)) is None:
+        if gate.called is not None or (lane := self._first_in(gate.line)) is None:
             return
         ready = gate.ready_at(now, lane.bandwidth_bps)
         if ready <= now:

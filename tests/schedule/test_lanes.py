@@ -156,3 +156,31 @@ def test_gates_outlive_a_renewal_only_with_calls_or_sites() -> None:
     assert gates.of(north)[0] is first
     assert first.ready_at(0.0, CALL[1]) == math.inf
     assert gates.of(south)[0] is not second
+
+
+def test_a_lane_whose_sites_were_all_called_by_hand_does_not_block_its_gate() -> None:
+    """A gate calls the first lane in line; one left empty by hand calls must not be called for ever."""
+    lot = Lot(carrier=Caps(calls_at_once=1))
+    lot.put("1a", 0.1)
+    assert lot.start_all() == ["1a"]
+    by_hand = lot.put("1b", 0.2, call=(30.0, 90_000.0))
+    lot.put("1c", 0.3)
+    assert lot.start_all() == []
+    by_hand.live = False
+    lot.end("1a")
+    assert lot.start_all() == ["1c"]
+
+
+def test_a_lane_that_lost_its_first_site_lines_up_by_its_next() -> None:
+    lot = Lot(carrier=Caps(calls_at_once=1))
+    lot.put("1a", 0.1)
+    assert lot.start_all() == ["1a"]
+    by_hand = lot.put("1b", 0.2, call=(30.0, 90_000.0))
+    lot.put("1d", 0.9, call=(30.0, 90_000.0))
+    lot.put("1c", 0.3)
+    assert lot.start_all() == []
+    by_hand.live = False
+    lot.end("1a")
+    assert lot.start_all() == ["1c"]
+    lot.end("1c")
+    assert lot.start_all() == ["1d"]
