@@ -247,6 +247,11 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
             Text("điểm cầu không hỗ trợ phần mở rộng SIP được yêu cầu", "the room can't do a SIP extension asked for"),
             _SOFTWARE,
         ),
+        (Outcome.NOT_ACCEPTABLE, "no_audio"): Situation(
+            Owner.ROOM,
+            Text("trả lời nhưng trong SDP không có âm thanh", "answered without any audio in its SDP"),
+            Text("bật âm thanh trên thiết bị", "switch on audio in the endpoint"),
+        ),
         (Outcome.NOT_ACCEPTABLE, "media_rejected"): Situation(
             Owner.ROOM,
             Text("điểm cầu trả lời nhưng không mở âm thanh", "answered, but the audio was turned down"),
@@ -276,6 +281,14 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
             Text(
                 "tường lửa cho SIP qua mà chặn media UDP: mở các cổng RTP cả hai chiều",
                 "a firewall lets SIP through and stops UDP media: open the RTP ports both ways",
+            ),
+        ),
+        (Outcome.NO_MEDIA, "hung_up"): Situation(
+            Owner.ROOM,
+            Text("trả lời rồi ngắt ngay, chưa có âm thanh", "answered and hung up before any RTP came"),
+            Text(
+                "hỏi xem ai đã ngắt cuộc gọi; xem nhật ký của thiết bị",
+                "ask whether somebody ended the call; look into the endpoint's log",
             ),
         ),
         (Outcome.ONE_WAY_MEDIA_IN, None): Situation(

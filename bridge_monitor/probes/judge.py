@@ -121,6 +121,8 @@ def judge_answered(
     """
     outcome, reason = judge_media(report)
     if outcome is not Outcome.REACHED:
+        if hung_up and outcome is Outcome.NO_MEDIA:
+            reason = "hung_up"  # it may have left before its first packet: no word against the line
         return Verdict(outcome, reason, grade_of(outcome))
     grade, why = grade_call(
         media, thresholds, setup_seconds=setup_seconds, earlier=earlier, burst_ratio=burst_ratio(report)

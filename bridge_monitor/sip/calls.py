@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from typing import Final
 
 from bridge_monitor.domain import SipStatus
 from bridge_monitor.errors import SipSyntaxError
@@ -31,6 +32,9 @@ from bridge_monitor.sip.grammar import is_digits, parameter, readable, split_lis
 from bridge_monitor.sip.headers import parse_name_addr
 from bridge_monitor.sip.message import Response
 from bridge_monitor.sip.timers import TRANSACTION_TIMEOUT
+
+MAX_ACKS: Final = 32
+"""A 2xx is repeated eleven times in 64·T1 (§13.3.1.4): more than that is a peer that answers ACKs."""
 
 
 class Stage(StrEnum):
@@ -284,6 +288,9 @@ class Call:
         if dialog.ack is None:
             branch = self.core.new_branch()
             dialog.ack = dialog.plan("ACK", dialog.invite_cseq, branch, self.core.via(branch)).to_bytes()
+        if dialog.acks == MAX_ACKS:
+            return
+        dialog.acks += 1
         self.core.send(dialog.ack, dialog.destination, self.call_id, now)
 
     def _end_dialog(self, dialog: Dialog, now: float) -> None:

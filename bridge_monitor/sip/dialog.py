@@ -111,6 +111,7 @@ class Dialog:
         invite_cseq: Number of the INVITE: the ACK repeats it.
         remote_cseq: Number of the peer's last request; None before its first.
         ack: The ACK to its 2xx, once sent.
+        acks: How often it was sent.
         ended: True when a BYE was sent or received.
         gone: True when that BYE has its answer: requests inside the dialog now get 481.
     """
@@ -128,6 +129,7 @@ class Dialog:
     invite_cseq: int = 0
     remote_cseq: int | None = None
     ack: bytes | None = None
+    acks: int = 0
     ended: bool = False
     gone: bool = False
 

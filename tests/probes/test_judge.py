@@ -186,3 +186,6 @@ class TestAnswered:
 
     def test_no_media_is_failed_whatever_the_rest(self) -> None:
         assert self.verdict(report()) == Verdict(Outcome.NO_MEDIA, None, Grade.FAILED)
+
+    def test_a_room_that_hangs_up_before_any_packet_is_no_evidence_against_the_line(self) -> None:
+        assert self.verdict(report(), hung_up=True) == Verdict(Outcome.NO_MEDIA, "hung_up", Grade.FAILED)

@@ -72,6 +72,14 @@ class TestInvite:
         assert peer.kinds() == ["ACK"]
         assert peer.sent[-1].data == first
 
+    def test_a_peer_that_answers_every_ack_does_not_keep_us_for_ever(self, peer: Peer) -> None:
+        call_id = peer.invite()
+        answer = peer.reply(200)
+        peer.agent.acknowledge(call_id, 1.0)
+        for _ in range(100):
+            peer.receive(answer)
+        assert peer.kinds().count("ACK") == 32
+
     def test_a_2xx_without_body_is_told_as_such(self, peer: Peer) -> None:
         peer.invite()
         peer.reply(200, body=b"")
