@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bridge_monitor.rtp.reception import PLAYOUT_NS, burst_ratio
 from bridge_monitor.rtp.report import EchoSummary, RttSummary
-from bridge_monitor.rtp.rounds import rounds
+from bridge_monitor.rtp.rounds import neighbours, rounds
 
 Ints = NDArray[np.int64]
 
@@ -239,12 +239,9 @@ class EchoColumns:
         )
 
     def _sent_round(self, rows: Ints, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None) -> None:
-        state = self._rows.take(rows, axis=0)
-        left_out = seq - state[:, _F.FIRST_SEQ] - state[:, _F.NEXT] & 0xFFFF
-        number = state[:, _F.NEXT] + left_out
-        for place in np.flatnonzero(left_out).tolist():
-            last = np.arange(state[place, _F.NEXT], number[place])[-RING:]
-            self._ring[rows[place], last & RING - 1] = 0
+        place_of = neighbours(rows)
+        state = self._rows[place_of]  # a view, if they are neighbours
+        number = state[:, _F.NEXT] + self._left_out(rows, state, seq)
         self._ring_flat[rows * RING + (number & RING - 1)] = send_ns
         state[:, _F.NEXT] = number + 1
         if large is None:
@@ -254,11 +251,23 @@ class EchoColumns:
             state[:, _F.LARGE_SENT] += large
             begins = large & (state[:, _F.FIRST_LARGE] == _NEVER)
             state[begins, _F.FIRST_LARGE] = number[begins]
-        self._rows[rows] = state
+        if place_of is rows:
+            self._rows[rows] = state
+
+    def _left_out(self, rows: Ints, state: Ints, seq: Ints) -> Ints:
+        """Return how many numbers before each packet were never sent, and clear their places in the ring."""
+        left_out = seq - state[:, _F.FIRST_SEQ] - state[:, _F.NEXT] & 0xFFFF
+        if left_out.any():
+            for place in np.flatnonzero(left_out).tolist():
+                start = state[place, _F.NEXT]
+                last = np.arange(start, start + left_out[place])[-RING:]
+                self._ring[rows[place], last & RING - 1] = 0
+        return left_out
 
     def _receive_round(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
         """Take packets of different rows."""
-        state = self._rows.take(rows, axis=0)
+        place_of = neighbours(rows)
+        state = self._rows[place_of]  # a view, if they are neighbours
         age = state[:, _F.FIRST_SEQ] + state[:, _F.NEXT] - 1 - seq & 0xFFFF
         number = state[:, _F.NEXT] - 1 - age
         cell = rows * RING + (number & RING - 1)
@@ -270,6 +279,7 @@ class EchoColumns:
             state[:, _F.DUPLICATES] += ours & ~taken
             self._rows[rows] = state
             rows, state, number, cell = rows[taken], state[taken], number[taken], cell[taken]
+            place_of = rows
             sent_ns, arrival_ns = sent_ns[taken], arrival_ns[taken]
         self._ring_flat[cell] = -sent_ns
         highest = state[:, _F.HIGHEST]
@@ -280,10 +290,12 @@ class EchoColumns:
             state[:, _F.LARGE_RECEIVED] += large
             self._rows[rows] = state
             rows, state, rtt = rows[~large], state[~large], (arrival_ns - sent_ns)[~large]
+            place_of = rows
         else:
             rtt = arrival_ns - sent_ns
         self._measure(rows, state, rtt)
-        self._rows[rows] = state
+        if place_of is rows:
+            self._rows[rows] = state
 
     def _measure(self, rows: Ints, state: Ints, rtt: Ints) -> None:
         """Count round-trip times of ordinary packets, in place."""

@@ -170,13 +170,13 @@ def test_what_the_kernel_does_not_take_is_sent_at_the_next_tick(
         station.begin(row, plan_for(peer, ssrc=row + 1))
     station.run(0.1, peer)
     batch = station.engine._sender._batch
-    whole = batch.send_gathered
+    whole = batch.send
     left = [1]
 
     def only_the_first(fd: int, n: int, start: int = 0) -> int:
         return whole(fd, left.pop() if left else n, start)
 
-    monkeypatch.setattr(batch, "send_gathered", only_the_first)
+    monkeypatch.setattr(batch, "send", only_the_first)
     station.run(2, peer)
     reports = [station.report(row) for row in range(3)]
     assert [report.invalid for report in reports] == [(), (SHORT_SEND,), (SHORT_SEND,)]
