@@ -23,7 +23,7 @@ from bridge_monitor.net.engine.plan import (
     EngineSettings,
     StreamPlan,
 )
-from bridge_monitor.net.engine.ports import PortPair
+from bridge_monitor.net.engine.ports import Marks, PortPair
 from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
 
 NEVER: Final = np.iinfo(np.int64).max
@@ -78,15 +78,9 @@ class Sender:
         self._tick_ns = round(settings.tick_seconds * 1e9)
         self._late_limit_ns = round(settings.lateness_limit_seconds * 1e9)
 
-        self._headers = np.zeros(rows, RTP_HEADER)
-        self._batch = mmsg.SendBatch(
-            rows,
-            HEADER_BYTES,
-            pktinfo=True,
-            tos=True,
-            tails=True,
-            data=self._headers.view(np.uint8).reshape(rows, HEADER_BYTES),
-        )
+        self.marks = Marks(pairs, settings.source_host)
+        self._batch = mmsg.SendBatch(rows, HEADER_BYTES, pktinfo=True, tos=True, tails=True)
+        self._headers: Array = self._batch.data[:, :HEADER_BYTES].view(RTP_HEADER)[:, 0]
         self._header_seq = self._headers["seq"]
         self._header_timestamp = self._headers["timestamp"]
         self._payloads = {
@@ -129,6 +123,8 @@ class Sender:
         batch.dst_port[row] = plan.rtp_port
         batch.src_ip[row] = mmsg.ip_number(plan.source_host or self._source_host)
         batch.tos[row] = plan.dscp << 2
+        plain = self.marks.suffice(row // self._rows_per_pair, plan.dscp, plan.source_host)
+        batch.control_lengths[row] = 0 if plain else batch.control_size
         batch.tail_address[row] = payload.ctypes.data
         self._plans[row] = plan
         self._first_seq[row] = plan.first_seq
