@@ -239,8 +239,8 @@ class EchoColumns:
         )
 
     def _sent_round(self, rows: Ints, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None) -> None:
-        place_of = neighbours(rows)
-        state = self._rows[place_of]  # a view, if they are neighbours
+        near = neighbours(rows)
+        state = self._rows[near] if near else self._rows.take(rows, axis=0)  # a view, or a copy to be put back
         number = state[:, _F.NEXT] + self._left_out(rows, state, seq)
         self._ring_flat[rows * RING + (number & RING - 1)] = send_ns
         state[:, _F.NEXT] = number + 1
@@ -251,7 +251,7 @@ class EchoColumns:
             state[:, _F.LARGE_SENT] += large
             begins = large & (state[:, _F.FIRST_LARGE] == _NEVER)
             state[begins, _F.FIRST_LARGE] = number[begins]
-        if place_of is rows:
+        if not near:
             self._rows[rows] = state
 
     def _left_out(self, rows: Ints, state: Ints, seq: Ints) -> Ints:
@@ -266,8 +266,8 @@ class EchoColumns:
 
     def _receive_round(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
         """Take packets of different rows."""
-        place_of = neighbours(rows)
-        state = self._rows[place_of]  # a view, if they are neighbours
+        near = neighbours(rows)
+        state = self._rows[near] if near else self._rows.take(rows, axis=0)  # a view, or a copy to be put back
         age = state[:, _F.FIRST_SEQ] + state[:, _F.NEXT] - 1 - seq & 0xFFFF
         number = state[:, _F.NEXT] - 1 - age
         cell = rows * RING + (number & RING - 1)
@@ -279,7 +279,7 @@ class EchoColumns:
             state[:, _F.DUPLICATES] += ours & ~taken
             self._rows[rows] = state
             rows, state, number, cell = rows[taken], state[taken], number[taken], cell[taken]
-            place_of = rows
+            near = None
             sent_ns, arrival_ns = sent_ns[taken], arrival_ns[taken]
         self._ring_flat[cell] = -sent_ns
         highest = state[:, _F.HIGHEST]
@@ -290,11 +290,11 @@ class EchoColumns:
             state[:, _F.LARGE_RECEIVED] += large
             self._rows[rows] = state
             rows, state, rtt = rows[~large], state[~large], (arrival_ns - sent_ns)[~large]
-            place_of = rows
+            near = None
         else:
             rtt = arrival_ns - sent_ns
         self._measure(rows, state, rtt)
-        if place_of is rows:
+        if not near:
             self._rows[rows] = state
 
     def _measure(self, rows: Ints, state: Ints, rtt: Ints) -> None:

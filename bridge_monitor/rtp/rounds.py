@@ -38,9 +38,9 @@ def rounds(rows: NDArray[np.int64], scratch: NDArray[np.int64]) -> Iterator[NDAr
         start = end
 
 
-def neighbours(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
-    """Return different rows as a slice if they are neighbours in ascending order (arrays are reached without copies)."""
+def neighbours(rows: NDArray[np.int64]) -> slice | None:
+    """Return different rows as a slice, by which arrays are reached without copies, if they are neighbours in order."""
     first, stop = int(rows[0]), int(rows[-1]) + 1
     if stop - first == len(rows) and (rows[1:] > rows[:-1]).all():
         return slice(first, stop)
-    return rows
+    return None

@@ -92,6 +92,7 @@ class Engine:
         self._next_cpu = 0
         self._next_read = 0
         self._read_every_ns = round(settings.read_seconds * 1e9)
+        self._half_tick_ns = round(settings.tick_seconds * 5e8)
         self._parent_gone = False
 
     def run(self) -> None:
@@ -114,8 +115,9 @@ class Engine:
         passed = np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist()
         # A row's figures hold what came up to its end, so the sockets are read before one ends.
         if now >= self._next_read or commands or passed:
-            self._receiver.read([fd for fd, _ in self._poll.poll(0)])
-            self._next_read = now + self._read_every_ns
+            self._receiver.read(sorted([fd for fd, _ in self._poll.poll(0)]))
+            # Between two ticks: what the last one sent may be back, and the next one isn't held up.
+            self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
         for row in passed:
             self._time_passed(row, now)

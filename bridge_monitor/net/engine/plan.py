@@ -46,8 +46,8 @@ class EngineSettings:
     """
 
     rows: int = 2000
-    tick_seconds: float = 0.004
-    read_seconds: float = 0.010
+    tick_seconds: float = 0.005
+    read_seconds: float = 0.020
     port_pairs: int = 32
     port_range: tuple[int, int] | None = None
     source_host: str = "0.0.0.0"  # noqa: S104 (the organiser's host may have many interfaces; media only answers calls)

@@ -202,37 +202,34 @@ class Sender:
         send, offset = (self._batch.send_gathered, 0) if first is None else (self._batch.send, first)
         places: list[int] = []
         counts: list[int] = []
-        times: list[int] = []
+        before: list[int] = []
+        after: list[int] = []
         refused: list[int] = []
-        short = False
         for start, stop in pairwise(edges):
             fd = self._fds[pair[start]]
             for place in range(start, stop, _CHUNK):
                 wanted = min(_CHUNK, stop - place)
-                before = clock()
+                before.append(clock())
                 count = send(fd, wanted, place + offset)
-                times += (before, clock())
+                after.append(clock())
                 places.append(place)
                 counts.append(count)
                 if self._batch.failed:
                     refused += [place + failed for failed in self._batch.failed]
                 if count < wanted:
-                    short = True
                     late = due[place + count : place + wanted]
                     self._layout.invalid[late] |= _SHORT_SEND
                     self._layout.counts[Count.SHORT_SENDS] += len(late)
-        if short:
-            position = np.concatenate([np.arange(count) for count in counts])
-            taken = np.repeat(places, counts) + position
-        else:
-            taken, position = None, self._ordinals[: len(due)] - np.repeat(places, counts)
-        table = np.array(times, np.int64).reshape(-1, 2)
-        done = np.repeat(table[:, 1], counts)
-        begun = np.repeat(table[:, 0], counts)
-        begun += (done - begun) * position // np.repeat(counts, counts)
-        if not refused:
-            return taken, None, begun, done
-        return taken, np.isin(np.arange(len(due)) if taken is None else taken, refused), begun, done
+        taken = None
+        if sum(counts) < len(due):
+            taken = np.concatenate([self._ordinals[place : place + count] for place, count in zip(places, counts, strict=True)])
+        columns = np.repeat(np.array((places, counts, before, after)), counts, axis=1)
+        position = (self._ordinals[: len(due)] if taken is None else taken) - columns[0]
+        begun = columns[2] + (columns[3] - columns[2]) * position // columns[1]
+        which = None
+        if refused:
+            which = np.isin(self._ordinals[: len(due)] if taken is None else taken, refused)
+        return taken, which, begun, columns[3]
 
     def _note(self, rows: Array | slice, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
         """Count what the kernel took and set when each row is due again."""
