@@ -121,13 +121,14 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
         lengths: Bytes of each datagram, at most the rows' width.
     """
     length = lengths.astype(np.int64)
-    words = data[:, :HEADER_BYTES].view(">u4").astype(np.int64)
-    first = words[:, 0] >> 24
-    second = words[:, 0] >> 16 & 0xFF
+    words = data[:, :HEADER_BYTES].view(">u4")
+    word, timestamp, ssrc = (words[:, place].astype(np.int64) for place in range(3))
+    first = word >> 24
+    second = word >> 16 & 0xFF
     version_2 = first >> 6 == 2
     rtcp = version_2 & (second >= 192) & (second <= 223) & (length >= 2)
     start = HEADER_BYTES + 4 * (first & 0x0F)
-    padding = np.zeros(len(length), np.int64)
+    padding = np.zeros_like(length)
     valid = version_2 & ~rtcp & (length >= start)
     extended = np.flatnonzero(valid & (first & _EXTENSION != 0))
     if extended.size:
@@ -140,9 +141,9 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
         valid=valid,
         rtcp=rtcp,
         payload_type=second & 0x7F,
-        seq=words[:, 0] & 0xFFFF,
-        timestamp=words[:, 1],
-        ssrc=words[:, 2],
+        seq=word & 0xFFFF,
+        timestamp=timestamp,
+        ssrc=ssrc,
         payload_bytes=length - start - padding,
     )
 

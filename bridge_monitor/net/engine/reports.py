@@ -213,14 +213,14 @@ class Reports:
             report = ReceiverReport(plan.ssrc, blocks)
         else:
             # The timestamp of this very moment, not of the last packet (§6.4.1).
-            since = (real_ns - int(sender.last_send_ns[row])) // _SAMPLE_NS
-            timestamp = int(sender.timestamp[row]) - int(sender.last_step[row]) + since
+            sent_ns, timestamp = sender.last_packet(row)
+            timestamp += (real_ns - sent_ns) // _SAMPLE_NS
             report = SenderReport(
                 ssrc=plan.ssrc,
                 ntp=ntp_from_unix_ns(real_ns),
                 timestamp=timestamp & 0xFFFFFFFF,
                 packets=sent,
-                octets=int(sender.octets[row]),
+                octets=sender.octets(row),
                 blocks=blocks,
             )
         # RFC 3550 §6.1 wants SR or RR first and an SDES with CNAME.

@@ -93,11 +93,11 @@ class Sender:
         }
 
         self._ordinals = np.arange(rows)
+        self._pair_of = self._ordinals // self._rows_per_pair
+        self._first_bin = self._ordinals * BINS
         self.next_due: Array = np.full(rows, NEVER, np.int64)
-        self.last_send_ns: Array = np.zeros(rows, np.int64)
-        self.octets: Array = np.zeros(rows, np.int64)
-        self.timestamp: Array = np.zeros(rows, np.int64)
-        self.last_step: Array = np.zeros(rows, np.int64)
+        self._last_send_ns: Array = np.zeros(rows, np.int64)
+        self._timestamp: Array = np.zeros(rows, np.int64)
         self._first_seq: Array = np.zeros(rows, np.int64)
         self._interval: Array = np.zeros(rows, np.int64)
         self._step: Array = np.zeros(rows, np.int64)
@@ -128,9 +128,8 @@ class Sender:
         batch.tail_address[row] = payload.ctypes.data
         self._plans[row] = plan
         self._first_seq[row] = plan.first_seq
-        self.timestamp[row] = plan.first_timestamp
-        self.octets[row] = 0
-        self.last_send_ns[row] = 0
+        self._timestamp[row] = plan.first_timestamp
+        self._last_send_ns[row] = 0
         self._late[row] = 0
         self._captured[row] = plan.capture
         self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
@@ -170,7 +169,7 @@ class Sender:
         layout.version[rows] |= 1
         seq = self._first_seq[rows] + layout.sent[rows] & 0xFFFF
         self._header_seq[rows] = seq
-        self._header_timestamp[rows] = self.timestamp[rows] & 0xFFFFFFFF
+        self._header_timestamp[rows] = self._timestamp[rows] & 0xFFFFFFFF
         if rows is due:
             self._batch.gather(due)
         taken, refused, begun, done = self._send(due, None if rows is due else first)
@@ -196,7 +195,7 @@ class Sender:
             each taken the CLOCK_MONOTONIC times at which the kernel began with it, interpolated, and was done with its
             chunk.
         """
-        pair = due // self._rows_per_pair
+        pair = self._pair_of[due] if first is None else self._pair_of[first : first + len(due)]
         edges = [0, *(np.flatnonzero(pair[1:] != pair[:-1]) + 1).tolist(), len(due)]
         clock = self._clock
         send, offset = (self._batch.send_gathered, 0) if first is None else (self._batch.send, first)
@@ -220,39 +219,39 @@ class Sender:
                     late = due[place + count : place + wanted]
                     self._layout.invalid[late] |= _SHORT_SEND
                     self._layout.counts[Count.SHORT_SENDS] += len(late)
-        taken = None
-        if sum(counts) < len(due):
-            taken = np.concatenate([self._ordinals[place : place + count] for place, count in zip(places, counts, strict=True)])
-        columns = np.repeat(np.array((places, counts, before, after)), counts, axis=1)
-        position = (self._ordinals[: len(due)] if taken is None else taken) - columns[0]
-        begun = columns[2] + (columns[3] - columns[2]) * position // columns[1]
-        which = None
-        if refused:
-            which = np.isin(self._ordinals[: len(due)] if taken is None else taken, refused)
-        return taken, which, begun, columns[3]
+        at = self._ordinals[: len(due)]
+        short = sum(counts) < len(due)
+        if short:
+            parts = [at[place : place + count] for place, count in zip(places, counts, strict=True)]
+            at = np.concatenate(parts)
+        starts, sizes, begun, done = np.repeat(np.array((places, counts, before, after)), counts, axis=1)
+        begun += (done - begun) * (at - starts) // sizes
+        return at if short else None, np.isin(at, refused) if refused else None, begun, done
 
     def _note(self, rows: Array | slice, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
         """Count what the kernel took and set when each row is due again."""
         layout = self._layout
-        layout.sent[rows] += 1
-        step = self._step[rows]
-        self.octets[rows] += step
-        self.timestamp[rows] += step
-        self.last_step[rows] = step
-        self.last_send_ns[rows] = send_ns
+        columns = (layout.sent, self._timestamp, self._last_send_ns, layout.lateness_max_ns, self.next_due)
+        parts = sent, timestamp, last_send_ns, latest, due = [column[rows] for column in columns]
+        lateness = done - due
+        sent += 1
+        timestamp += self._step[rows]
+        last_send_ns[:] = send_ns
+        np.maximum(latest, lateness, out=latest)
+        due += self._interval[rows]
+        if not isinstance(rows, slice):  # of a slice the parts are the columns themselves
+            for column, part in zip(columns, parts, strict=True):
+                column[rows] = part
         numbers = self._ordinals[rows]
-        fresh = layout.sent[rows] == 1
-        if fresh.any():
+        layout.lateness_flat[self._first_bin[rows] + lateness_bins(lateness)] += np.uint32(1)
+        layout.counts[Count.RTP_SENT] += len(numbers)
+        if sent.min() == 1:
+            fresh = sent == 1
             layout.started_ns[numbers[fresh]] = send_ns[fresh]
-        lateness = done - self.next_due[rows]
-        layout.lateness_flat[numbers * BINS + lateness_bins(lateness)] += np.uint32(1)
-        layout.lateness_max_ns[rows] = np.maximum(layout.lateness_max_ns[rows], lateness)
-        self.next_due[rows] += self._interval[rows]
-        behind = lateness > self._late_limit_ns
-        if behind.any():
+        if lateness.max() > self._late_limit_ns:
+            behind = lateness > self._late_limit_ns
             self._late[rows] += behind
             self._skip_turns(numbers[behind], done[behind])
-        layout.counts[Count.RTP_SENT] += len(numbers)
         large = self._large[rows]
         any_large = bool(large.any())
         if any_large:
@@ -267,6 +266,14 @@ class Sender:
             layout.counts[Count.SHORT_SENDS] += np.count_nonzero(refused)
             numbers, seq, send_ns, large = (column[~refused] for column in (numbers, seq, send_ns, large))
         layout.echo.sent(numbers, seq, send_ns, large=large if any_large else None)
+
+    def last_packet(self, row: int) -> tuple[int, int]:
+        """Return a row's last packet's send time (CLOCK_REALTIME, ns) and its timestamp."""
+        return int(self._last_send_ns[row]), int(self._header_timestamp[row])
+
+    def octets(self, row: int) -> int:
+        """Return the bytes of payload sent of a row: G.711 has a byte a sample."""
+        return int(self._timestamp[row]) - self._plans[row].first_timestamp
 
     def _is_last(self, row: int) -> bool:
         """Whether a row at its limit is through; if not, it goes on with its large packets."""
