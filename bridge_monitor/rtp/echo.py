@@ -29,7 +29,7 @@ SAMPLES: Final = 1024
 _LINE: Final = 8
 _RING_STRIDE: Final = RING + _LINE
 _SAMPLES_STRIDE: Final = SAMPLES + _LINE
-"""A cache line more than a power of two: else the same place of all rows would fall on the same few lines of a cache."""
+"""A cache line more than a power of two: else one place of all rows would fall on the same few lines of a cache."""
 _NEVER: Final = 1 << 62
 
 
@@ -274,7 +274,7 @@ class EchoColumns:
 
     def _left_out(self, rows: Ints, state: Ints, seq: Ints) -> Ints:
         """Return how many numbers before each packet were never sent, and clear their places in the ring."""
-        left_out = seq - state[_F.FIRST_SEQ] - state[_F.NEXT] & 0xFFFF
+        left_out: Ints = seq - state[_F.FIRST_SEQ] - state[_F.NEXT] & 0xFFFF
         if left_out.any():
             for place in np.flatnonzero(left_out).tolist():
                 start = state[_F.NEXT, place]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import resource
@@ -68,7 +69,6 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
         assert engine.pid is not None
         harness.pin(engine.pid, harness.NEAR_CORE)
         legs = []
-        begun = time.monotonic()
         for number in range(calls):
             place = number % addresses
             host = f"127.1.{place // 250}.{place % 250 + 1}"
@@ -113,7 +113,6 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
     worst = max(report.lateness.p99_seconds for report in reports if report.lateness)
     rtts = [report.echo.rtt.median for report in reports if report.echo and report.echo.rtt]
     note = f"worst call's p99 lateness {worst * 1000:.1f} ms, RTT {statistics.median(rtts) * 1e6:.0f} µs, {rss} MB"
-    del begun
     return (sent + received) / cpu, cpu / took, note
 
 
@@ -140,7 +139,7 @@ def run_c_loop(options: argparse.Namespace, programs: Path) -> tuple[float, floa
         counts = far.counts()
     if void := harness.why_void(counts):
         raise VoidError(void)
-    told = harness.json.loads(done.stdout)
+    told = json.loads(done.stdout)
     packets = told["sent"] + told["received"]
     if packets < 1.99 * options.calls * PACKETS_PER_SECOND * (options.seconds - 0.1):
         raise VoidError(f"only {packets} packets")

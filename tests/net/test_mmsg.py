@@ -208,7 +208,7 @@ def test_one_tail_serves_many_headers(pair: tuple[socket.socket, socket.socket])
 
 
 def test_gathered_entries_keep_their_type_of_service(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Entries leave in the order in which they were lined up, each with its own mark, or the socket's if it has none."""
+    """Entries leave in the order they were lined up in, each with its own mark, or the socket's if it has none."""
     left, right = pair
     right.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
     left.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 8 << 2)

@@ -133,8 +133,8 @@ class Sender:
         self._late[row] = 0
         self._captured[row] = plan.capture
         self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
-        # Rows of one socket share a turn, and so do neighbouring sockets: a tick has few sockets with many packets each,
-        # whose rows lie together. The turns are spread over the packet interval.
+        # Rows of one socket share a turn, and so do neighbouring sockets: a tick has few sockets with many packets
+        # each, whose rows lie together. The turns are spread over the packet interval.
         slots = max(1, int(self._interval[row]) // self._tick_ns)
         tick = -(-now // self._tick_ns)
         turn = (row // self._rows_per_pair * slots // len(self._fds) - tick) % slots
