@@ -87,7 +87,7 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
             )
             engine.begin(leg, plan)
             legs.append(leg)
-            if number % 20 == 19:
+            if number % 10 == 9:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(options.warm)
         far.counts()

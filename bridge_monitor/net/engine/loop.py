@@ -112,14 +112,13 @@ class Engine:
             self._layout.phase[row] = Phase.TAIL
             self._deadline[row] = now + round(plan.tail_seconds * 1e9)
         commands = self._read_commands()
-        passed = np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist()
         # A row's figures hold what came up to its end, so the sockets are read before one ends.
-        if now >= self._next_read or commands or passed:
+        if now >= self._next_read or commands or int(self._deadline.min()) <= now:
             self._receiver.read(sorted([fd for fd, _ in self._poll.poll(0)]))
             # Between two ticks: what the last one sent may be back, and the next one isn't held up.
             self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
-        for row in passed:
+        for row in np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist():
             self._time_passed(row, now)
         for command in commands:
             self._obey(command)
