@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,9 +108,9 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
         raise VoidError(f"the engine sent {sent} of {took * PACKETS_PER_SECOND * calls:.0f} packets")
     if after.unmatched or after.socket_overflows:
         raise VoidError(f"{after.unmatched} unmatched, {after.socket_overflows} overflows")
-    invalid = sum(bool(report.invalid) for report in reports)
-    if invalid > calls / 100:
-        raise VoidError(f"{invalid} measurements invalid")
+    invalid = Counter(reason for report in reports for reason in report.invalid)
+    if any(count > calls / 100 for count in invalid.values()):
+        raise VoidError(f"invalid measurements: {', '.join(f'{count} {why}' for why, count in invalid.items())}")
     worst = max(report.lateness.p99_seconds for report in reports if report.lateness)
     rtts = [report.echo.rtt.median for report in reports if report.echo and report.echo.rtt]
     note = f"worst call's p99 lateness {worst * 1000:.1f} ms, RTT {statistics.median(rtts) * 1e6:.0f} µs, {rss} MB"
@@ -232,7 +233,7 @@ def run(arguments: list[str]) -> dict[str, Any]:
 
 
 def _run_until_good(
-    series: Series, contender: Contender, options: argparse.Namespace, programs: Path, tries: int = 10
+    series: Series, contender: Contender, options: argparse.Namespace, programs: Path, tries: int = 20
 ) -> None:
     for _ in range(tries):
         try:
