@@ -283,6 +283,9 @@ class SendBatch:
         tos: With ``tos``: type of service (assignable column).
         tail_address: With ``tails``: address of the second part; the caller keeps it alive (assignable column).
         tail_lengths: With ``tails``: bytes of the second part (assignable column).
+        control_size: Bytes of control messages each entry can have: source address, type of service.
+        control_lengths: How many of them it has: those, or 0 where the socket's own settings will do, which the kernel
+            handles quicker (assignable column).
         failed: Entries of the last send that the kernel refused one by one (EMSGSIZE, EPERM, EINVAL, …).
     """
 
@@ -323,10 +326,12 @@ class SendBatch:
             heads = struct.pack("=QiiI12x", 28, socket.IPPROTO_IP, IP_PKTINFO, 0)
         if tos:
             heads += struct.pack("=Qii8x", 20, socket.IPPROTO_IP, socket.IP_TOS)
+        self.control_size = len(heads)
+        self.control_lengths: Array = self._headers["controllen"]
         if heads:
             self._control[:, : len(heads)] = np.frombuffer(heads, np.uint8)
             self._headers["control"] = _stepped(self._control)
-            self._headers["controllen"] = len(heads)
+            self.control_lengths[:] = len(heads)
 
     def send(self, fd: int, n: int, start: int = 0) -> int:
         """Send the ``n`` entries from ``start``; return how many the kernel took, in order.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bridge_monitor.rtp.reception import PLAYOUT_NS, burst_ratio
 from bridge_monitor.rtp.report import EchoSummary, RttSummary
-from bridge_monitor.rtp.rounds import rounds
+from bridge_monitor.rtp.rounds import neighbours, rounds
 
 Ints = NDArray[np.int64]
 
@@ -26,6 +26,10 @@ RING: Final = 1024
 """Send times kept; a power of two."""
 SAMPLES: Final = 1024
 """Round-trip times kept for the quantiles: all of them up to so many, then every second, every fourth, …"""
+_LINE: Final = 8
+_RING_STRIDE: Final = RING + _LINE
+_SAMPLES_STRIDE: Final = SAMPLES + _LINE
+"""A cache line more than a power of two: else one place of all rows would fall on the same few lines of a cache."""
 _NEVER: Final = 1 << 62
 
 
@@ -163,25 +167,28 @@ class EchoColumns:
         needed = self.bytes_needed(rows)
         memory = np.zeros(needed, np.uint8) if buffer is None else np.frombuffer(buffer, np.uint8, needed)
         ring = rows * _FIELDS * 8
-        samples = ring + rows * RING * 8
-        self._rows: Ints = memory[:ring].view(np.int64).reshape(rows, _FIELDS)
+        samples = ring + rows * _RING_STRIDE * 8
+        # A field's values lie together: batches are mostly of neighbouring rows.
+        self._rows: Ints = memory[:ring].view(np.int64).reshape(_FIELDS, rows)
         # Send time of each packet; 0: not sent; negated once it came back.
-        self._ring: Ints = memory[ring:samples].view(np.int64).reshape(rows, RING)
-        self._samples: Ints = memory[samples:].view(np.int64).reshape(rows, SAMPLES)
-        self._ring_flat = self._ring.reshape(-1)
-        self._samples_flat = self._samples.reshape(-1)
+        whole: Ints = memory[ring:samples].view(np.int64)
+        self._ring = whole.reshape(rows, _RING_STRIDE)[:, :RING]
+        kept: Ints = memory[samples:].view(np.int64)
+        self._samples = kept.reshape(rows, _SAMPLES_STRIDE)[:, :SAMPLES]
+        self._ring_flat = whole
+        self._samples_flat = kept
         self._scratch = np.zeros(rows, np.int64)
 
     @staticmethod
     def bytes_needed(rows: int) -> int:
         """Return the size of the buffer for so many rows."""
-        return rows * (_FIELDS + RING + SAMPLES) * 8
+        return rows * (_FIELDS + _RING_STRIDE + _SAMPLES_STRIDE) * 8
 
     def reset(self, row: int, first_seq: int) -> None:
         """Make the row new, for another call whose first packet has this sequence number."""
-        self._rows[row] = 0
-        self._rows[row, _F.FIRST_SEQ] = first_seq
-        self._rows[row, _F.FIRST_LARGE] = _NEVER
+        self._rows[:, row] = 0
+        self._rows[_F.FIRST_SEQ, row] = first_seq
+        self._rows[_F.FIRST_LARGE, row] = _NEVER
         self._ring[row] = 0
 
     def sent(self, rows: Ints, seq: Ints, send_ns: Ints, *, large: NDArray[np.bool_] | None = None) -> None:
@@ -195,8 +202,13 @@ class EchoColumns:
         """
         if not len(rows):
             return
+        near = neighbours(rows)
+        if near:
+            self._sent_round(rows, near, seq, send_ns, large)
+            return
         for places in rounds(rows, self._scratch):
-            self._sent_round(rows[places], seq[places], send_ns[places], None if large is None else large[places])
+            lot = None if large is None else large[places]
+            self._sent_round(rows[places], None, seq[places], send_ns[places], lot)
 
     def receive(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
         """Take a batch of packets that came back with the row's own SSRC, in order of arrival.
@@ -208,16 +220,20 @@ class EchoColumns:
         """
         if not len(rows):
             return
+        near = neighbours(rows)
+        if near:
+            self._receive_round(rows, near, seq, arrival_ns)
+            return
         for places in rounds(rows, self._scratch):
-            self._receive_round(rows[places], seq[places], arrival_ns[places])
+            self._receive_round(rows[places], None, seq[places], arrival_ns[places])
 
     def received(self, row: int) -> int:
         """Return how many different packets of the row came back, large ones among them."""
-        return int(self._rows[row, _F.RECEIVED] + self._rows[row, _F.LARGE_RECEIVED])
+        return int(self._rows[_F.RECEIVED, row] + self._rows[_F.LARGE_RECEIVED, row])
 
     def summary(self, row: int) -> EchoSummary | None:
         """Return what was counted; None if nothing came back."""
-        state = self._rows[row].tolist()
+        state = self._rows[:, row].tolist()
         received, large_received = state[_F.RECEIVED], state[_F.LARGE_RECEIVED]
         if not received + large_received:
             return None
@@ -238,76 +254,89 @@ class EchoColumns:
             burst_ratio=self._burst_ratio(row, state),
         )
 
-    def _sent_round(self, rows: Ints, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None) -> None:
-        state = self._rows.take(rows, axis=0)
-        left_out = seq - state[:, _F.FIRST_SEQ] - state[:, _F.NEXT] & 0xFFFF
-        number = state[:, _F.NEXT] + left_out
-        for place in np.flatnonzero(left_out).tolist():
-            last = np.arange(state[place, _F.NEXT], number[place])[-RING:]
-            self._ring[rows[place], last & RING - 1] = 0
-        self._ring_flat[rows * RING + (number & RING - 1)] = send_ns
-        state[:, _F.NEXT] = number + 1
+    def _sent_round(
+        self, rows: Ints, near: slice | None, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None
+    ) -> None:
+        """Note packets of different rows; ``near`` are they if they are neighbours."""
+        state = self._rows[:, near] if near else self._rows.take(rows, axis=1)  # a view, or a copy to be put back
+        number = state[_F.NEXT] + self._left_out(rows, state, seq)
+        self._ring_flat[rows * _RING_STRIDE + (number & RING - 1)] = send_ns
+        state[_F.NEXT] = number + 1
         if large is None:
-            state[:, _F.SENT] += 1
+            state[_F.SENT] += 1
         else:
-            state[:, _F.SENT] += ~large
-            state[:, _F.LARGE_SENT] += large
-            begins = large & (state[:, _F.FIRST_LARGE] == _NEVER)
-            state[begins, _F.FIRST_LARGE] = number[begins]
-        self._rows[rows] = state
+            state[_F.SENT] += ~large
+            state[_F.LARGE_SENT] += large
+            begins = large & (state[_F.FIRST_LARGE] == _NEVER)
+            state[_F.FIRST_LARGE, begins] = number[begins]
+        if not near:
+            self._rows[:, rows] = state
 
-    def _receive_round(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
-        """Take packets of different rows."""
-        state = self._rows.take(rows, axis=0)
-        age = state[:, _F.FIRST_SEQ] + state[:, _F.NEXT] - 1 - seq & 0xFFFF
-        number = state[:, _F.NEXT] - 1 - age
-        cell = rows * RING + (number & RING - 1)
+    def _left_out(self, rows: Ints, state: Ints, seq: Ints) -> Ints:
+        """Return how many numbers before each packet were never sent, and clear their places in the ring."""
+        left_out: Ints = seq - state[_F.FIRST_SEQ] - state[_F.NEXT] & 0xFFFF
+        if left_out.any():
+            for place in np.flatnonzero(left_out).tolist():
+                start = state[_F.NEXT, place]
+                last = np.arange(start, start + left_out[place])[-RING:]
+                self._ring[rows[place], last & RING - 1] = 0
+        return left_out
+
+    def _receive_round(self, rows: Ints, near: slice | None, seq: Ints, arrival_ns: Ints) -> None:
+        """Take packets of different rows; ``near`` are they if they are neighbours."""
+        state = self._rows[:, near] if near else self._rows.take(rows, axis=1)  # a view, or a copy to be put back
+        age = state[_F.FIRST_SEQ] + state[_F.NEXT] - 1 - seq & 0xFFFF
+        number = state[_F.NEXT] - 1 - age
+        cell = rows * _RING_STRIDE + (number & RING - 1)
         sent_ns = self._ring_flat[cell]
         ours = (age < RING) & (sent_ns != 0)  # before the first packet the ring is empty
         taken = ours & (sent_ns > 0)
         if not taken.all():
-            state[:, _F.STRAY] += ~ours
-            state[:, _F.DUPLICATES] += ours & ~taken
-            self._rows[rows] = state
-            rows, state, number, cell = rows[taken], state[taken], number[taken], cell[taken]
+            state[_F.STRAY] += ~ours
+            state[_F.DUPLICATES] += ours & ~taken
+            self._rows[:, rows] = state
+            rows, state, number, cell = rows[taken], state[:, taken], number[taken], cell[taken]
+            near = None
             sent_ns, arrival_ns = sent_ns[taken], arrival_ns[taken]
         self._ring_flat[cell] = -sent_ns
-        highest = state[:, _F.HIGHEST]
-        state[:, _F.REORDERED] += number + 1 < highest
+        highest = state[_F.HIGHEST]
+        state[_F.REORDERED] += number + 1 < highest
         np.maximum(highest, number + 1, out=highest)
-        large = number >= state[:, _F.FIRST_LARGE]
+        large = number >= state[_F.FIRST_LARGE]
         if large.any():
-            state[:, _F.LARGE_RECEIVED] += large
-            self._rows[rows] = state
-            rows, state, rtt = rows[~large], state[~large], (arrival_ns - sent_ns)[~large]
+            state[_F.LARGE_RECEIVED] += large
+            self._rows[:, rows] = state
+            rows, state, rtt = rows[~large], state[:, ~large], (arrival_ns - sent_ns)[~large]
+            near = None
         else:
             rtt = arrival_ns - sent_ns
         self._measure(rows, state, rtt)
-        self._rows[rows] = state
+        if not near:
+            self._rows[:, rows] = state
 
     def _measure(self, rows: Ints, state: Ints, rtt: Ints) -> None:
         """Count round-trip times of ordinary packets, in place."""
-        received = state[:, _F.RECEIVED]
+        received = state[_F.RECEIVED]
         first = received == 0
         if first.any():
             for field in (_F.LAST_RTT, _F.LEAST_RTT, _F.GREATEST_RTT):
-                state[first, field] = rtt[first]
-        step = np.abs(rtt - state[:, _F.LAST_RTT])  # 0 at the first, so that the estimate stays 0
-        state[:, _F.LAST_RTT] = rtt
-        jitter = state[:, _F.JITTER]
+                state[field, first] = rtt[first]
+        step = np.abs(rtt - state[_F.LAST_RTT])  # 0 at the first, so that the estimate stays 0
+        state[_F.LAST_RTT] = rtt
+        jitter = state[_F.JITTER]
         jitter += step - (jitter + 8 >> 4)
-        state[:, _F.JITTER_SUM] += jitter
-        np.maximum(state[:, _F.JITTER_MAX], jitter, out=state[:, _F.JITTER_MAX])
-        least = state[:, _F.LEAST_RTT]
+        state[_F.JITTER_SUM] += jitter
+        np.maximum(state[_F.JITTER_MAX], jitter, out=state[_F.JITTER_MAX])
+        least = state[_F.LEAST_RTT]
         np.minimum(least, rtt, out=least)
-        np.maximum(state[:, _F.GREATEST_RTT], rtt, out=state[:, _F.GREATEST_RTT])
-        state[:, _F.LATE] += rtt - least > PLAYOUT_NS
+        np.maximum(state[_F.GREATEST_RTT], rtt, out=state[_F.GREATEST_RTT])
+        state[_F.LATE] += rtt - least > PLAYOUT_NS
         self._keep_samples(rows, state, rtt)
         received += 1
 
     def _keep_samples(self, rows: Ints, state: Ints, rtt: Ints) -> None:
         """Keep every 2^STRIDE-th sample; where the row's are full, halve them first."""
-        received, stride = state[:, _F.RECEIVED], state[:, _F.STRIDE]
+        received, stride = state[_F.RECEIVED], state[_F.STRIDE]
         full = received == SAMPLES << stride
         for place in np.flatnonzero(full).tolist():
             kept = self._samples[rows[place]]
@@ -315,9 +344,9 @@ class EchoColumns:
             stride[place] += 1
         kept_now = received & (1 << stride) - 1 == 0
         if kept_now.all():
-            self._samples_flat[rows * SAMPLES + (received >> stride)] = rtt
+            self._samples_flat[rows * _SAMPLES_STRIDE + (received >> stride)] = rtt
         else:
-            cell = rows * SAMPLES + (received >> stride)
+            cell = rows * _SAMPLES_STRIDE + (received >> stride)
             self._samples_flat[cell[kept_now]] = rtt[kept_now]
 
     def _rtt(self, row: int, state: list[int]) -> RttSummary:

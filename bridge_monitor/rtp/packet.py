@@ -121,13 +121,14 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
         lengths: Bytes of each datagram, at most the rows' width.
     """
     length = lengths.astype(np.int64)
-    header = data[:, :HEADER_BYTES].view(RTP_HEADER)[:, 0]
-    first = header["vpxcc"]
-    second = header["m_pt"]
+    words = data[:, :HEADER_BYTES].view(">u4")
+    word, timestamp, ssrc = (words[:, place].astype(np.int64) for place in range(3))
+    first = word >> 24
+    second = word >> 16 & 0xFF
     version_2 = first >> 6 == 2
     rtcp = version_2 & (second >= 192) & (second <= 223) & (length >= 2)
-    start = HEADER_BYTES + 4 * (first & 0x0F).astype(np.int64)
-    padding = np.zeros(len(length), np.int64)
+    start = HEADER_BYTES + 4 * (first & 0x0F)
+    padding = np.zeros_like(length)
     valid = version_2 & ~rtcp & (length >= start)
     extended = np.flatnonzero(valid & (first & _EXTENSION != 0))
     if extended.size:
@@ -139,10 +140,10 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
     return HeaderBatch(
         valid=valid,
         rtcp=rtcp,
-        payload_type=(second & 0x7F).astype(np.int64),
-        seq=header["seq"].astype(np.int64),
-        timestamp=header["timestamp"].astype(np.int64),
-        ssrc=header["ssrc"].astype(np.int64),
+        payload_type=second & 0x7F,
+        seq=word & 0xFFFF,
+        timestamp=timestamp,
+        ssrc=ssrc,
         payload_bytes=length - start - padding,
     )
 

@@ -36,3 +36,11 @@ def rounds(rows: NDArray[np.int64], scratch: NDArray[np.int64]) -> Iterator[NDAr
     for end in ends.tolist():
         yield by_round[start:end]
         start = end
+
+
+def neighbours(rows: NDArray[np.int64]) -> slice | None:
+    """Return different rows as a slice, by which arrays are reached without copies, if they are neighbours in order."""
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    if stop - first == len(rows) and (rows[1:] > rows[:-1]).all():
+        return slice(first, stop)
+    return None

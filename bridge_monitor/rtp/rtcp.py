@@ -19,7 +19,7 @@ BYE = 203
 _CNAME = 1
 _NTP_EPOCH_SECONDS = 2_208_988_800  # RFC 3550 §4: 1900 to 1970
 _BLOCK = struct.Struct("!IIIIII")
-_SENDER = struct.Struct("!IIIII")
+_SENDER_REPORT = struct.Struct("!BBHIQIII")
 _NEGATIVE_TOLERATED_SECONDS = 0.002  # LSR and DLSR round to 15 µs, some peers' DLSR to 1 ms
 
 
@@ -66,11 +66,17 @@ class SenderReport:
 
     def to_bytes(self) -> bytes:
         """Return the packet, header included."""
-        sender = _SENDER.pack(
-            self.ntp >> 32, self.ntp & 0xFFFFFFFF, self.timestamp, self.packets & 0xFFFFFFFF, self.octets & 0xFFFFFFFF
+        head = _SENDER_REPORT.pack(
+            0x80 | len(self.blocks),
+            SR,
+            6 + 6 * len(self.blocks),
+            self.ssrc,
+            self.ntp,
+            self.timestamp,
+            self.packets & 0xFFFFFFFF,
+            self.octets & 0xFFFFFFFF,
         )
-        body = struct.pack("!I", self.ssrc) + sender + b"".join(block.to_bytes() for block in self.blocks)
-        return _framed(SR, len(self.blocks), body)
+        return head + b"".join([block.to_bytes() for block in self.blocks])
 
 
 @dataclass(frozen=True, slots=True)

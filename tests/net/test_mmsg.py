@@ -207,6 +207,29 @@ def test_one_tail_serves_many_headers(pair: tuple[socket.socket, socket.socket])
     ]
 
 
+def test_gathered_entries_keep_their_type_of_service(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Entries leave in the order they were lined up in, each with its own mark, or the socket's if it has none."""
+    left, right = pair
+    right.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+    left.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 8 << 2)
+    batch = mmsg.SendBatch(3, 2, tos=True)
+    batch.data[:] = [[1, 2], [3, 4], [5, 6]]
+    batch.dst_ip[:] = mmsg.ip_number("127.0.0.1")
+    batch.dst_port[:] = right.getsockname()[1]
+    batch.tos[:] = [46 << 2, 34 << 2, 46 << 2]
+    batch.control_lengths[2] = 0
+    batch.gather(np.array([0, 1, 2]))
+    assert batch.send_gathered(left.fileno(), 1, start=1) == 1
+    assert batch.send_gathered(left.fileno(), 1) == 1
+    assert batch.send_gathered(left.fileno(), 1, start=2) == 1
+    # By the kernel's own count of control messages: the timestamp comes first, then the type of service.
+    came = [right.recvmsg(64, 128) for _ in range(3)]
+    assert [entry[0] for entry in came] == [b"\x03\x04", b"\x01\x02", b"\x05\x06"]
+    assert [entry[1][-1] for entry in came] == [
+        (socket.IPPROTO_IP, socket.IP_TOS, bytes([dscp << 2])) for dscp in (34, 46, 8)
+    ]
+
+
 def test_source_address_and_type_of_service_together() -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,

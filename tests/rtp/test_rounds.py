@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge_monitor.rtp.rounds import rounds
+from bridge_monitor.rtp.rounds import neighbours, rounds
 
 
 def cut(rows: list[int]) -> list[list[int]]:
@@ -32,3 +32,17 @@ def test_rounds_cover_the_batch_once_and_keep_each_row_s_order(rows: list[int]):
     for row in set(rows):
         places = [place for chosen in got for place in chosen if rows[place] == row]
         assert places == sorted(places)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8))
+def test_only_rows_that_follow_each_other_without_a_gap_are_neighbours(rows: list[int]):
+    """The slice stands for just those rows in just that order; everything else stays a list of places."""
+    near = neighbours(np.array(rows, np.int64))
+    assert (near is not None) == (rows == list(range(rows[0], rows[0] + len(rows))))
+    if near is not None:
+        assert np.arange(10)[near].tolist() == rows
+
+
+def test_a_repeated_row_that_hides_a_gap_is_no_neighbour():
+    assert neighbours(np.array([2, 2, 4])) is None
+    assert neighbours(np.array([2, 3, 4])) == slice(2, 5)

@@ -86,6 +86,7 @@ class Layout:
         silent_reports: Reports of the peer without a block on our stream.
         lateness_max_ns: The latest own packet's lateness.
         lateness: Histogram of all of them.
+        lateness_flat: The same, bin b of row r at ``r × BINS + b``.
         unexpected_types: Payload types received that were not accepted.
         reception: The peers' own streams.
         echo: Our streams come back.
@@ -113,6 +114,7 @@ class Layout:
             column: Array = np.ndarray(whole, kind, buffer, place)
             setattr(self, name, column)
             place += _aligned(column.nbytes)
+        self.lateness_flat: Array = self.lateness.reshape(-1)
         self.reception = ReceptionColumns(rows, buffer=buffer[place:])
         place += _aligned(ReceptionColumns.bytes_needed(rows))
         self.echo = EchoColumns(rows, buffer=buffer[place:])

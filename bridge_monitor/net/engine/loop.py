@@ -90,6 +90,9 @@ class Engine:
         self._offset = clock_offset(clocks)
         self._last_tick = clocks[0]()
         self._next_cpu = 0
+        self._next_read = 0
+        self._read_every_ns = round(settings.read_seconds * 1e9)
+        self._half_tick_ns = round(settings.tick_seconds * 5e8)
         self._parent_gone = False
 
     def run(self) -> None:
@@ -99,20 +102,26 @@ class Engine:
             self.tick(self._wait())
 
     def tick(self, timeout: float = 0) -> None:
-        """Wait for something to read, ``timeout`` seconds at most, then do all that is due."""
-        ready = [fd for fd, _ in self._poll.poll(timeout)]
+        """Do all that is due; with a ``timeout`` (seconds) wait so long at most for something to read first."""
+        if timeout:
+            self._poll.poll(timeout)
         now = self._monotonic()
         self._look_at_clocks(now)
         for row in self._sender.tick(now, self._offset):
             plan = self._plans[row]
             self._layout.phase[row] = Phase.TAIL
             self._deadline[row] = now + round(plan.tail_seconds * 1e9)
-        self._receiver.read(ready)
+        commands = self._read_commands()
+        # A row's figures hold what came up to its end, so the sockets are read before one ends.
+        if now >= self._next_read or commands or int(self._deadline.min()) <= now:
+            self._receiver.read(sorted([fd for fd, _ in self._poll.poll(0)]))
+            # Between two ticks: what the last one sent may be back, and the next one isn't held up.
+            self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
         for row in np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist():
             self._time_passed(row, now)
-        if self._channel.fileno() in ready:
-            self._read_commands()
+        for command in commands:
+            self._obey(command)
         self._flush()
         self._last_tick = now
 
@@ -123,7 +132,7 @@ class Engine:
         if not self._plans:
             return _LONGEST_SLEEP_NS / 1e9 if self._outbox else _IDLE_SECONDS
         now = self._monotonic()
-        due = min(int(self._sender.next_due.min()), int(self._deadline.min()), now + _LONGEST_SLEEP_NS)
+        due = min(int(self._sender.next_due.min()), int(self._deadline.min()), self._next_read, now + _LONGEST_SLEEP_NS)
         if due > now:
             time.sleep((due - now) / 1e9)
         return 0
@@ -216,18 +225,21 @@ class Engine:
 
     # --- the parent --------------------------------------------------------------------------------------------------
 
-    def _read_commands(self) -> None:
-        for _ in range(_AT_ONCE):
+    def _read_commands(self) -> list[dict[str, Any]]:
+        """Return what the parent has sent; its end is noted."""
+        commands: list[dict[str, Any]] = []
+        while len(commands) < _AT_ONCE:
             try:
                 data = self._channel.recv(wire.MAX_MESSAGE, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return
+                break
             except ConnectionError:
                 data = b""
             if not data:
                 self._parent_gone = True
-                return
-            self._obey(wire.decode(data))
+                break
+            commands.append(wire.decode(data))
+        return commands
 
     def _obey(self, command: dict[str, Any]) -> None:
         row, generation = command["row"], command["generation"]

@@ -33,6 +33,7 @@ class EngineSettings:
     Attributes:
         rows: Calls at once.
         tick_seconds: The pace is kept in steps of this size.
+        read_seconds: What has arrived is read so often; when it arrived the kernel tells.
         port_pairs: RTP/RTCP port pairs; calls to one remote host are put on different ones.
         port_range: Lowest and highest local port to use; None lets the engine look outside the ephemeral ports.
         source_host: IPv4 address to bind to.
@@ -45,7 +46,8 @@ class EngineSettings:
     """
 
     rows: int = 2000
-    tick_seconds: float = 0.002
+    tick_seconds: float = 0.005
+    read_seconds: float = 0.020
     port_pairs: int = 32
     port_range: tuple[int, int] | None = None
     source_host: str = "0.0.0.0"  # noqa: S104 (the organiser's host may have many interfaces; media only answers calls)

@@ -36,6 +36,30 @@ class PortPair:
         self.rtcp.close()
 
 
+class Marks:
+    """What each pair's sockets put on a packet by themselves.
+
+    A packet that needs no more than that is sent without control messages, which costs the kernel less.
+
+    Args:
+        pairs: The sockets.
+        source_host: Address that they are bound to.
+    """
+
+    def __init__(self, pairs: Sequence[PortPair], source_host: str) -> None:
+        self._pairs = pairs
+        self._source_host = source_host
+        self._dscp: dict[int, int] = {}
+
+    def suffice(self, pair: int, dscp: int, source_host: str | None) -> bool:
+        """Whether packets with this mark and source may go without control messages; a pair's first call decides."""
+        if pair not in self._dscp:
+            self._dscp[pair] = dscp
+            for sock in (self._pairs[pair].rtp, self._pairs[pair].rtcp):
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+        return dscp == self._dscp[pair] and source_host in {None, self._source_host}
+
+
 def open_pairs(settings: EngineSettings, start: int) -> list[PortPair]:
     """Bind the pool.
 

@@ -19,7 +19,7 @@ from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.sending import invalid_bit
 from bridge_monitor.rtp.packet import HeaderBatch, read_headers
 
-_CAPACITY: Final = 2048
+_CAPACITY: Final = 4096
 _PACKET_SIZE: Final = 1536
 _ROUNDS: Final = 4
 """So many full batches are read in a tick at most: the pace comes first, the kernel's buffers hold the rest."""

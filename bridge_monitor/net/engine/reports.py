@@ -29,7 +29,6 @@ from bridge_monitor.rtp.rtcp import (
     RtcpPacket,
     SenderReport,
     SourceDescription,
-    build_compound,
     dlsr_from_ns,
     ntp_from_unix_ns,
     ntp_short,
@@ -54,7 +53,10 @@ class _Session:
     """What one row remembers."""
 
     plan: StreamPlan
+    socket: socket.socket
+    control: tuple[tuple[int, int, bytes], ...]
     destination: tuple[str, int]
+    description: bytes
     peer: PeerReports
     lsr: int = 0
     lsr_arrival_ns: int = 0
@@ -96,7 +98,21 @@ class Reports:
 
     def start(self, row: int, plan: StreamPlan, now: int) -> None:
         """Begin a row's reports; ``now`` is CLOCK_MONOTONIC, ns."""
-        self._sessions[row] = _Session(plan, (plan.remote_host, plan.rtcp_port), PeerReports(plan.first_seq))
+        pair = row // self._rows_per_pair
+        control: list[tuple[int, int, bytes]] = []
+        if not self._sender.marks.suffice(pair, plan.dscp, plan.source_host):
+            control.append((socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", plan.dscp << 2)))
+            if plan.source_host:
+                source = socket.inet_aton(plan.source_host)
+                control.append((socket.IPPROTO_IP, mmsg.IP_PKTINFO, struct.pack("=i4s4x", 0, source)))
+        self._sessions[row] = _Session(
+            plan=plan,
+            socket=self._pairs[pair].rtcp,
+            control=tuple(control),
+            destination=(plan.remote_host, plan.rtcp_port),
+            description=SourceDescription(((plan.ssrc, plan.cname),)).to_bytes(),
+            peer=PeerReports(plan.first_seq),
+        )
         self.next_due[row] = now + _FIRST_AFTER_NS
 
     def stop(self, row: int, real_ns: int) -> PeerReports:
@@ -175,13 +191,8 @@ class Reports:
 
     def _send(self, row: int, session: _Session, real_ns: int, *, bye: bool) -> None:
         data = self._compound(row, session, real_ns, bye=bye)
-        control = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", session.plan.dscp << 2))]
-        if session.plan.source_host:
-            source = socket.inet_aton(session.plan.source_host)
-            control.append((socket.IPPROTO_IP, mmsg.IP_PKTINFO, struct.pack("=i4s4x", 0, source)))
-        sock = self._pairs[row // self._rows_per_pair].rtcp
         try:
-            sock.sendmsg([data], control, socket.MSG_DONTWAIT, session.destination)
+            session.socket.sendmsg((data,), session.control, socket.MSG_DONTWAIT, session.destination)
         except OSError:
             self._layout.invalid[row] |= _SHORT_SEND
             return
@@ -197,23 +208,21 @@ class Reports:
         blocks = (block,) if block else ()
         sender = self._sender
         sent = int(self._layout.sent[row])
-        report: SenderReport | ReceiverReport = ReceiverReport(plan.ssrc, blocks)
-        if sent:
+        report: SenderReport | ReceiverReport
+        if not sent:
+            report = ReceiverReport(plan.ssrc, blocks)
+        else:
             # The timestamp of this very moment, not of the last packet (§6.4.1).
-            since = (real_ns - int(sender.last_send_ns[row])) // _SAMPLE_NS
-            timestamp = int(sender.timestamp[row]) - int(sender.last_step[row]) + since
+            sent_ns, timestamp = sender.last_packet(row)
+            timestamp += (real_ns - sent_ns) // _SAMPLE_NS
             report = SenderReport(
                 ssrc=plan.ssrc,
                 ntp=ntp_from_unix_ns(real_ns),
                 timestamp=timestamp & 0xFFFFFFFF,
                 packets=sent,
-                octets=int(sender.octets[row]),
+                octets=sender.octets(row),
                 blocks=blocks,
             )
-        packets: list[SenderReport | ReceiverReport | SourceDescription | Goodbye] = [
-            report,
-            SourceDescription(((plan.ssrc, plan.cname),)),
-        ]
-        if bye:
-            packets.append(Goodbye((plan.ssrc,)))
-        return build_compound(*packets)
+        # RFC 3550 §6.1 wants SR or RR first and an SDES with CNAME.
+        data = report.to_bytes() + session.description
+        return data + Goodbye((plan.ssrc,)).to_bytes() if bye else data

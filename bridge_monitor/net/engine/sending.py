@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from bridge_monitor.net import mmsg
-from bridge_monitor.net.engine.layout import Array, Count, Layout, lateness_bins
+from bridge_monitor.net.engine.layout import BINS, Array, Count, Layout, lateness_bins
 from bridge_monitor.net.engine.plan import (
     INVALID_REASONS,
     MAX_PAYLOAD_BYTES,
@@ -23,7 +23,7 @@ from bridge_monitor.net.engine.plan import (
     EngineSettings,
     StreamPlan,
 )
-from bridge_monitor.net.engine.ports import PortPair
+from bridge_monitor.net.engine.ports import Marks, PortPair
 from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
 
 NEVER: Final = np.iinfo(np.int64).max
@@ -78,15 +78,9 @@ class Sender:
         self._tick_ns = round(settings.tick_seconds * 1e9)
         self._late_limit_ns = round(settings.lateness_limit_seconds * 1e9)
 
-        self._headers = np.zeros(rows, RTP_HEADER)
-        self._batch = mmsg.SendBatch(
-            rows,
-            HEADER_BYTES,
-            pktinfo=True,
-            tos=True,
-            tails=True,
-            data=self._headers.view(np.uint8).reshape(rows, HEADER_BYTES),
-        )
+        self.marks = Marks(pairs, settings.source_host)
+        self._batch = mmsg.SendBatch(rows, HEADER_BYTES, pktinfo=True, tos=True, tails=True)
+        self._headers: Array = self._batch.data[:, :HEADER_BYTES].view(RTP_HEADER)[:, 0]
         self._header_seq = self._headers["seq"]
         self._header_timestamp = self._headers["timestamp"]
         self._payloads = {
@@ -98,11 +92,12 @@ class Sender:
             for tone in (False, True)
         }
 
+        self._ordinals = np.arange(rows)
+        self._pair_of = self._ordinals // self._rows_per_pair
+        self._first_bin = self._ordinals * BINS
         self.next_due: Array = np.full(rows, NEVER, np.int64)
-        self.last_send_ns: Array = np.zeros(rows, np.int64)
-        self.octets: Array = np.zeros(rows, np.int64)
-        self.timestamp: Array = np.zeros(rows, np.int64)
-        self.last_step: Array = np.zeros(rows, np.int64)
+        self._last_send_ns: Array = np.zeros(rows, np.int64)
+        self._timestamp: Array = np.zeros(rows, np.int64)
         self._first_seq: Array = np.zeros(rows, np.int64)
         self._interval: Array = np.zeros(rows, np.int64)
         self._step: Array = np.zeros(rows, np.int64)
@@ -128,20 +123,21 @@ class Sender:
         batch.dst_port[row] = plan.rtp_port
         batch.src_ip[row] = mmsg.ip_number(plan.source_host or self._source_host)
         batch.tos[row] = plan.dscp << 2
+        plain = self.marks.suffice(row // self._rows_per_pair, plan.dscp, plan.source_host)
+        batch.control_lengths[row] = 0 if plain else batch.control_size
         batch.tail_address[row] = payload.ctypes.data
         self._plans[row] = plan
         self._first_seq[row] = plan.first_seq
-        self.timestamp[row] = plan.first_timestamp
-        self.octets[row] = 0
-        self.last_send_ns[row] = 0
+        self._timestamp[row] = plan.first_timestamp
+        self._last_send_ns[row] = 0
         self._late[row] = 0
         self._captured[row] = plan.capture
         self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
-        # Rows of one socket share a turn, so that a tick has few sockets with many packets each; sockets are spread
-        # over the packet interval.
+        # Rows of one socket share a turn, and so do neighbouring sockets: a tick has few sockets with many packets
+        # each, whose rows lie together. The turns are spread over the packet interval.
         slots = max(1, int(self._interval[row]) // self._tick_ns)
         tick = -(-now // self._tick_ns)
-        turn = (row // self._rows_per_pair - tick) % slots
+        turn = (row // self._rows_per_pair * slots // len(self._fds) - tick) % slots
         self.next_due[row] = (tick + turn) * self._tick_ns
 
     def stop(self, row: int) -> None:
@@ -166,93 +162,118 @@ class Sender:
         due = np.flatnonzero(self.next_due <= now)
         if not due.size:
             return []
+        first, last = int(due[0]), int(due[-1])
+        # Neighbours, as all rows of some sockets are when none of them is idle, are reached without copies.
+        rows: Array | slice = slice(first, last + 1) if last - first + 1 == due.size else due
         layout = self._layout
-        layout.version[due] |= 1
-        seq = self._first_seq[due] + layout.sent[due] & 0xFFFF
-        self._header_seq[due] = seq
-        self._header_timestamp[due] = self.timestamp[due] & 0xFFFFFFFF
-        self._batch.gather(due)
-        taken, refused, begun, done = self._send(due)
-        rows = due
-        if taken.size < due.size:
-            rows, seq = due[taken], seq[taken]
-        self._note(rows, seq, begun + offset, done, refused)
-        layout.version[due] += 1
-        return [row for row in rows[layout.sent[rows] >= self._limit[rows]].tolist() if self._is_last(row)]
+        layout.version[rows] |= 1
+        seq = self._first_seq[rows] + layout.sent[rows] & 0xFFFF
+        self._header_seq[rows] = seq
+        self._header_timestamp[rows] = self._timestamp[rows] & 0xFFFFFFFF
+        if rows is due:
+            self._batch.gather(due)
+        taken, refused, begun, done = self._send(due, None if rows is due else first)
+        noted = rows
+        if taken is not None:
+            noted, seq = due[taken], seq[taken]
+        self._note(noted, seq, begun + offset, done, refused)
+        layout.version[rows] += 1
+        reached = layout.sent[noted] >= self._limit[noted]
+        if not reached.any():
+            return []
+        return [row for row in (due if taken is None else due[taken])[reached].tolist() if self._is_last(row)]
 
-    def _send(self, due: Array) -> tuple[Array, Array | None, Array, Array]:
-        """Send the gathered rows, socket by socket.
+    def _send(self, due: Array, first: int | None) -> tuple[Array | None, Array | None, Array, Array]:
+        """Send the due rows, socket by socket.
+
+        Args:
+            due: The rows; gathered if ``first`` is None.
+            first: The first of them, if they are neighbours.
 
         Returns:
-            Places in ``due`` that were taken; which of those the kernel refused, None if none; and for each taken the
-            CLOCK_MONOTONIC times at which the kernel began with it, interpolated, and was done with its chunk.
+            Places in ``due`` that were taken, None if all; which of those the kernel refused, None if none; and for
+            each taken the CLOCK_MONOTONIC times at which the kernel began with it, interpolated, and was done with its
+            chunk.
         """
-        pair = due // self._rows_per_pair
+        pair = self._pair_of[due] if first is None else self._pair_of[first : first + len(due)]
         edges = [0, *(np.flatnonzero(pair[1:] != pair[:-1]) + 1).tolist(), len(due)]
-        fds = pair[edges[:-1]].tolist()
         clock = self._clock
-        send = self._batch.send_gathered
-        chunks: list[tuple[int, int, int, int]] = []
+        send, offset = (self._batch.send_gathered, 0) if first is None else (self._batch.send, first)
+        places: list[int] = []
+        counts: list[int] = []
+        before: list[int] = []
+        after: list[int] = []
         refused: list[int] = []
-        short = False
-        for which, (start, stop) in zip(fds, pairwise(edges), strict=True):
-            fd = self._fds[which]
+        for start, stop in pairwise(edges):
+            fd = self._fds[pair[start]]
             for place in range(start, stop, _CHUNK):
                 wanted = min(_CHUNK, stop - place)
-                before = clock()
-                count = send(fd, wanted, place)
-                chunks.append((place, count, before, clock()))
+                before.append(clock())
+                count = send(fd, wanted, place + offset)
+                after.append(clock())
+                places.append(place)
+                counts.append(count)
                 if self._batch.failed:
                     refused += [place + failed for failed in self._batch.failed]
                 if count < wanted:
-                    short = True
                     late = due[place + count : place + wanted]
                     self._layout.invalid[late] |= _SHORT_SEND
                     self._layout.counts[Count.SHORT_SENDS] += len(late)
-        table = np.array(chunks, np.int64)
-        counts = table[:, 1]
-        first = np.repeat(np.cumsum(counts) - counts, counts)
-        position = np.arange(len(first)) - first
-        begun = np.repeat(table[:, 2], counts)
-        done = np.repeat(table[:, 3], counts)
-        begun = begun + (done - begun) * position // np.repeat(counts, counts)
-        taken = np.repeat(table[:, 0], counts) + position if short else np.arange(len(due))
-        return taken, np.isin(taken, refused) if refused else None, begun, done
+        at = self._ordinals[: len(due)]
+        short = sum(counts) < len(due)
+        if short:
+            parts = [at[place : place + count] for place, count in zip(places, counts, strict=True)]
+            at = np.concatenate(parts)
+        starts, sizes, begun, done = np.repeat(np.array((places, counts, before, after)), counts, axis=1)
+        begun += (done - begun) * (at - starts) // sizes
+        return at if short else None, np.isin(at, refused) if refused else None, begun, done
 
-    def _note(self, rows: Array, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
+    def _note(self, rows: Array | slice, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
         """Count what the kernel took and set when each row is due again."""
         layout = self._layout
-        layout.sent[rows] += 1
-        step = self._step[rows]
-        self.octets[rows] += step
-        self.timestamp[rows] += step
-        self.last_step[rows] = step
-        self.last_send_ns[rows] = send_ns
-        fresh = layout.sent[rows] == 1
-        if fresh.any():
-            layout.started_ns[rows[fresh]] = send_ns[fresh]
-        lateness = done - self.next_due[rows]
-        layout.lateness[rows, lateness_bins(lateness)] += np.uint32(1)
-        layout.lateness_max_ns[rows] = np.maximum(layout.lateness_max_ns[rows], lateness)
-        self.next_due[rows] += self._interval[rows]
-        behind = lateness > self._late_limit_ns
-        if behind.any():
+        columns = (layout.sent, self._timestamp, self._last_send_ns, layout.lateness_max_ns, self.next_due)
+        parts = sent, timestamp, last_send_ns, latest, due = [column[rows] for column in columns]
+        lateness = done - due
+        sent += 1
+        timestamp += self._step[rows]
+        last_send_ns[:] = send_ns
+        np.maximum(latest, lateness, out=latest)
+        due += self._interval[rows]
+        if not isinstance(rows, slice):  # of a slice the parts are the columns themselves
+            for column, part in zip(columns, parts, strict=True):
+                column[rows] = part
+        numbers = self._ordinals[rows]
+        layout.lateness_flat[self._first_bin[rows] + lateness_bins(lateness)] += np.uint32(1)
+        layout.counts[Count.RTP_SENT] += len(numbers)
+        if sent.min() == 1:
+            fresh = sent == 1
+            layout.started_ns[numbers[fresh]] = send_ns[fresh]
+        if lateness.max() > self._late_limit_ns:
+            behind = lateness > self._late_limit_ns
             self._late[rows] += behind
-            self._skip_turns(rows[behind], done[behind])
-        layout.counts[Count.RTP_SENT] += len(rows)
+            self._skip_turns(numbers[behind], done[behind])
         large = self._large[rows]
         any_large = bool(large.any())
         if any_large:
             layout.large_sent[rows] += large
-        if refused is not None:
-            layout.invalid[rows[refused]] |= _SHORT_SEND
-            layout.counts[Count.SHORT_SENDS] += np.count_nonzero(refused)
-            rows, seq, send_ns, large = (column[~refused] for column in (rows, seq, send_ns, large))
-        layout.echo.sent(rows, seq, send_ns, large=large if any_large else None)
         captured = self._captured[rows]
         if captured.any():
-            for place in np.flatnonzero(captured).tolist():
-                self._tap_row(int(rows[place]), int(send_ns[place]))
+            wanted = captured if refused is None else captured & ~refused
+            for place in np.flatnonzero(wanted).tolist():
+                self._tap_row(int(numbers[place]), int(send_ns[place]))
+        if refused is not None:
+            layout.invalid[numbers[refused]] |= _SHORT_SEND
+            layout.counts[Count.SHORT_SENDS] += np.count_nonzero(refused)
+            numbers, seq, send_ns, large = (column[~refused] for column in (numbers, seq, send_ns, large))
+        layout.echo.sent(numbers, seq, send_ns, large=large if any_large else None)
+
+    def last_packet(self, row: int) -> tuple[int, int]:
+        """Return a row's last packet's send time (CLOCK_REALTIME, ns) and its timestamp."""
+        return int(self._last_send_ns[row]), int(self._header_timestamp[row])
+
+    def octets(self, row: int) -> int:
+        """Return the bytes of payload sent of a row: G.711 has a byte a sample."""
+        return int(self._timestamp[row]) - self._plans[row].first_timestamp
 
     def _is_last(self, row: int) -> bool:
         """Whether a row at its limit is through; if not, it goes on with its large packets."""

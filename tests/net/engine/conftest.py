@@ -170,7 +170,8 @@ def new_station() -> Iterator[Callable[..., Station]]:
     stations: list[Station] = []
 
     def new(**settings: Any) -> Station:
-        station = Station(EngineSettings(**{"rows": 8, "port_pairs": 2, "source_host": "127.0.0.1", **settings}))
+        facts = {"rows": 8, "port_pairs": 2, "source_host": "127.0.0.1", "tick_seconds": 0.002, "read_seconds": 0.002}
+        station = Station(EngineSettings(**{**facts, **settings}))
         stations.append(station)
         return station
 

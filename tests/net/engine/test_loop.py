@@ -30,6 +30,18 @@ class TestLife:
         assert station.layout.phase[0] == Phase.DONE
         assert station.told[0] == {"event": "finished", "row": 0, "generation": 1, "peer": None}
 
+    def test_a_report_that_is_read_as_the_wait_ends_ends_the_call_once(
+        self, station: Any, new_peer: Any, plan_for: Plan, packets: Any
+    ) -> None:
+        peer = new_peer()
+        station.begin(0, plan_for(peer, report_wait_seconds=0.5))
+        station.run(1.4, peer)
+        assert station.layout.phase[0] == Phase.AWAITING_REPORT
+        peer.rtcp.sendto(packets.receiver_report(7, 0x0BADCAFE, 149), ("127.0.0.1", station.pairs[0].port + 1))
+        station.run(0.099, peer, step_ms=99)
+        assert [message["event"] for message in station.told] == ["finished"]
+        assert station.told[0]["peer"]["packets_reported"] == 50
+
     def test_without_echo_a_report_is_awaited_but_not_for_ever(
         self, station: Any, new_peer: Any, plan_for: Plan
     ) -> None:

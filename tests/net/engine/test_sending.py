@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -170,15 +171,34 @@ def test_what_the_kernel_does_not_take_is_sent_at_the_next_tick(
         station.begin(row, plan_for(peer, ssrc=row + 1))
     station.run(0.1, peer)
     batch = station.engine._sender._batch
-    whole = batch.send_gathered
+    whole = batch.send
     left = [1]
 
     def only_the_first(fd: int, n: int, start: int = 0) -> int:
         return whole(fd, left.pop() if left else n, start)
 
-    monkeypatch.setattr(batch, "send_gathered", only_the_first)
+    monkeypatch.setattr(batch, "send", only_the_first)
     station.run(2, peer)
     reports = [station.report(row) for row in range(3)]
     assert [report.invalid for report in reports] == [(), (SHORT_SEND,), (SHORT_SEND,)]
     assert [(report.echo.sent, report.echo.lost) for report in reports] == [(50, 0)] * 3
     assert station.layout.counts[6] == 2
+
+
+def test_calls_on_one_port_keep_their_own_marks(station: Any, new_peer: Any, plan_for: Plan) -> None:
+    """The first call's mark is the socket's own, and needs no control message; another call's goes with its packets."""
+    came: dict[int, set[int]] = {}
+    for row, dscp in enumerate((46, 34, 46)):
+        peer = new_peer()
+        for sock in (peer.rtp, peer.rtcp):
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        station.begin(row, plan_for(peer, ssrc=row + 1, dscp=dscp, source_host="127.0.0.1"))
+        station.run(1.2)
+        came[row] = {
+            control[2][0]
+            for sock in (peer.rtp, peer.rtcp)
+            for _ in range(2 if sock is peer.rtp else 1)
+            for control in sock.recvmsg(256, 64)[1]
+            if control[:2] == (socket.IPPROTO_IP, socket.IP_TOS)
+        }
+    assert came == {0: {46 << 2}, 1: {34 << 2}, 2: {46 << 2}}
