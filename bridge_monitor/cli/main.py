@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from typer import rich_utils
@@ -18,8 +18,11 @@ from bridge_monitor import __version__
 from bridge_monitor.cli.console import EXIT_UNKNOWN, LangChoice, configure_log, language, messages
 from bridge_monitor.cli.texts import text
 
+_NAME: Final = "bridge-monitor"
+_INTERRUPTED: Final = 130
+
 app = typer.Typer(
-    name="bridge-monitor",
+    name=_NAME,
     help=(
         "Which rooms of a nationwide video conference will be seen and heard, and who has to fix the others.\n\n"
         "Places real SIP test calls to every room inside the rehearsal window, measures set-up time, delay, jitter and "
@@ -283,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; usage errors and our own bugs are 3, since 2 means "failed"."""
     configure_log()
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name=_NAME, standalone_mode=False)
     except TyperException as error:
         rich_utils.rich_format_error(error)  # type: ignore[arg-type]
         return EXIT_UNKNOWN
@@ -293,7 +296,8 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         messages().print(text("our_bug", language(None)), style="bold red")
         return EXIT_UNKNOWN
-    return int(code or 0)
+    # 130 is Typer's for Ctrl-C; nothing was found out then.
+    return EXIT_UNKNOWN if code == _INTERRUPTED else int(code or 0)
 
 
 def entry() -> NoReturn:

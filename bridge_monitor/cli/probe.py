@@ -96,8 +96,10 @@ def run_probe(wish: ProbeWish, lang: Lang) -> int:
     except ConfigError as error:
         show_problems(error, lang)
         return EXIT_UNKNOWN
+    reason = _refusal(plan, wish)
+    if reason is not None:
+        return _show_refusal(reason, plan, wish, lang)
     try:
-        _check_window(plan, wish)
         return run_interruptibly(_call(plan, wish, lang))
     except RefusedError as error:
         return _show_refusal(error.reason, plan, wish, lang)
@@ -178,20 +180,16 @@ def _adjust(profile: Profile, wish: ProbeWish, lang: Lang) -> Profile:
     )
 
 
-def _check_window(plan: _Plan, wish: ProbeWish) -> None:
-    """Keep the event's windows; --outside-window lifts them, but never those of guard and conference.
+def _refusal(plan: _Plan, wish: ProbeWish) -> str | None:
+    """Return why no call may be placed now, or None.
 
-    Raises:
-        RefusedError: No call may be placed now.
+    The event's windows are kept; --outside-window lifts them, but never those of guard and conference.
     """
     if plan.configuration is None:
-        return
-    longest = wish.count * (plan.site.profile.longest_call_seconds + _BETWEEN_CALLS_SECONDS)
-    reason = plan.obstacle or timetable(plan.configuration.event).refusal(
-        clock.posix_now(), longest, outside_window=wish.outside_window
+        return None
+    return plan.obstacle or timetable(plan.configuration.event).refusal(
+        clock.posix_now(), plan.site.profile.longest_call_seconds, outside_window=wish.outside_window
     )
-    if reason is not None:
-        raise RefusedError(reason, f"{plan.site.target.uri}: {reason}")
 
 
 # --- the calls -------------------------------------------------------------------------------------------------------
@@ -205,6 +203,9 @@ async def _call(plan: _Plan, wish: ProbeWish, lang: Lang) -> int:
             while len(codes) < wish.count:
                 if codes:
                     await asyncio.sleep(_BETWEEN_CALLS_SECONDS)
+                    if reason := _refusal(plan, wish):
+                        codes.append(_show_refusal(reason, plan, wish, lang))
+                        break
                 finished = await _call_once(plan, centre, wish, lang, capture)
                 if slot is not None and not await slot.tell(finished.result, finished.evidence):
                     messages().print(text("result_not_kept", lang), style="yellow")

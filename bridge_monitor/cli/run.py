@@ -11,6 +11,7 @@ import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -27,6 +28,7 @@ from bridge_monitor.net import clock
 from bridge_monitor.web import Server
 
 _LOG = structlog.get_logger(__name__)
+_CALM_LOOK_SECONDS: Final = 600.0
 
 
 def run_daemon(folder: Path, lang: Lang, state_dir: Path | None) -> int:
@@ -113,11 +115,15 @@ async def _run(configuration: Configuration, loader: Loader, wanted: CentreSetti
         if centre.orphans_ended:
             _LOG.info("orphans_ended", calls=centre.orphans_ended)
         service = Service(configuration, centre, load=loader, order_key=clock.token())
-        reloading = asyncio.ensure_future(_reload_when_told(service, reload))
+        beside = [
+            asyncio.ensure_future(_reload_when_told(service, reload)),
+            asyncio.ensure_future(_collect_when_calm(service)),
+        ]
         if not stop.is_set():
             await _serve(service, centre, configuration, stop)
-        reloading.cancel()
-        await asyncio.gather(reloading, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     left = centre.left_to_journal
     messages().print(text("calls_left" if left else "daemon_stopped", lang, count=left))
     return EXIT_GOOD
@@ -142,6 +148,13 @@ async def _serve(service: Service, centre: CallCentre, configuration: Configurat
         serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+async def _collect_when_calm(service: Service) -> None:
+    while True:
+        await asyncio.sleep(_CALM_LOOK_SECONDS)
+        if not service.runner.in_flight:
+            settle_collector()
 
 
 async def _reload_when_told(service: Service, told: asyncio.Event) -> None:

@@ -36,7 +36,7 @@ from bridge_monitor.daemon.collector import settle_collector
 from bridge_monitor.daemon.control import daemon_slot
 from bridge_monitor.daemon.service import Service, narrowed
 from bridge_monitor.domain import Outcome, SiteGrade, Snapshot
-from bridge_monitor.domain.wording import Lang
+from bridge_monitor.domain.wording import Lang, invalid_text
 from bridge_monitor.errors import ConfigError, LocalFaultError, RefusedError
 from bridge_monitor.net import clock
 from bridge_monitor.probes.runner import PlaceCall
@@ -139,7 +139,9 @@ def sweep_exit_code(snapshot: Snapshot) -> int:
 
 
 async def _until_closed(service: Service, configuration: Configuration) -> None:
-    """Return when no further call may be started and none is up: the next window may be a night away."""
+    """Return when no further call may be started and none is up: the next window may be a night away, or never come."""
+    if all(site.code in service.plan.obstacles for site in configuration.inventory.testable()):
+        return
     shortest = _shortest_call(configuration)
     table = timetable(configuration.event)
     # The end of a window is no event that anybody could set.
@@ -160,6 +162,7 @@ class _Notes:
         self._lang = lang
         self._as_json = as_json
         self._refused: Counter[str] = Counter()
+        self._invalid: Counter[str] = Counter()
         self._started = clock.posix_now()
         service.on_result = self._note
 
@@ -167,6 +170,7 @@ class _Notes:
         result = finished.result
         if result.outcome is Outcome.REFUSED:
             self._refused[result.reason or ""] += 1
+        self._invalid.update(result.invalid)
         if self._as_json:
             output().out(json.dumps(result.to_dict(), ensure_ascii=False), highlight=False)
 
@@ -183,6 +187,8 @@ class _Notes:
         for reason, count in self._refused.most_common():
             why = refusal(reason, lang)
             console.print(text("refused_count", lang, count=count, reason=reason, why=why), style="yellow")
+        for reason, count in self._invalid.most_common():
+            console.print(text("invalid_count", lang, count=count, why=invalid_text(reason, lang)), style="magenta")
         left = snapshot.sweep.total - snapshot.sweep.done
         if left:
             console.print(text("sweep_cut", lang, count=left), style="yellow")

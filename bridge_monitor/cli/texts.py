@@ -97,6 +97,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "refused": ("không gọi ({reason}): {why}", "not called ({reason}): {why}"),
     "refused_count": ("{count} điểm cầu chưa được gọi ({reason}): {why}", "{count} sites not called ({reason}): {why}"),
     "refused_site": ("điểm cầu {site} không gọi ({reason}): {why}", "site {site} not called ({reason}): {why}"),
+    "invalid_count": (
+        "{count} phép đo không hợp lệ, lỗi phía ta: {why}",
+        "{count} measurements were invalid, our own fault: {why}",
+    ),
     "sweep_cut": (
         "Hết thời gian được gọi thử: {count} điểm cầu chưa đến lượt.",
         "The time for test calls is over: {count} sites did not have their turn.",
@@ -137,10 +141,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{folder} is not here; name a configuration with --config",
     ),
     "measuring": ("đang đo {seconds} giây âm thanh", "measuring {seconds} s of audio"),
-    "orphans": (
-        "đã kết thúc {count} cuộc gọi còn sót của tiến trình trước",
-        "ended {count} calls that an earlier process had left up",
-    ),
     "sweep_total": (
         "{good} tốt, {degraded} suy giảm, {failed} không đạt, {busy} bận, {untested} chưa đo; {seconds} giây",
         "{good} good, {degraded} degraded, {failed} failed, {busy} busy, {untested} untested; {seconds} s",
@@ -155,7 +155,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "summary_good": ("tốt", "good"),
     "calls_up": ("đang gọi", "calls up"),
-    "elapsed": ("thời gian", "elapsed"),
     "worst_provinces": ("Các tỉnh có nhiều điểm cầu không đạt nhất", "Provinces with most failing sites"),
     "failing_sites": ("Các điểm cầu không đạt và suy giảm", "Sites that failed or are degraded"),
     "more": ("… và {count} điểm cầu nữa", "… and {count} more sites"),
@@ -166,8 +165,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "tested": ("đã đo", "tested"),
     "failed": ("không đạt", "failed"),
     "degraded": ("suy giảm", "degraded"),
-    "busy": ("bận", "busy"),
-    "untested": ("chưa đo", "untested"),
     "cause": ("Nguyên nhân chính", "Leading cause"),
     "cause_of_site": ("Nguyên nhân", "Cause"),
     "owner": ("Trách nhiệm", "Whose it is"),

@@ -6,15 +6,18 @@ room.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket
 from bridge_monitor.net.pcap import PcapWriter
 from bridge_monitor.sip import Address
+
+_MODE: Final = 0o640  # a capture names addresses, and may hold what was heard
 
 
 class _Datagram(NamedTuple):
@@ -42,7 +45,7 @@ class CallCapture:
         self._datagrams: list[_Datagram] = []
         self._local_host = "127.0.0.1"
         try:
-            self._file = path.open("wb")
+            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE), "wb")
         except OSError as error:
             raise LocalFaultError(f"{path}: the capture can't be written: {error.strerror}") from error
 

@@ -12,27 +12,26 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import structlog
 
 from bridge_monitor.config import Configuration
 from bridge_monitor.daemon.ledger import Ledger, open_journals
-from bridge_monitor.errors import LocalFaultError, RefusedError, SipSyntaxError
+from bridge_monitor.daemon.orphans import end_orphans
+from bridge_monitor.errors import LocalFaultError, RefusedError
 from bridge_monitor.net.clock import LoopLagMonitor
 from bridge_monitor.net.engine import EngineSettings, MediaEngine
 from bridge_monitor.net.locks import SiteLocks
-from bridge_monitor.net.names import NameNotFoundError, resolve
 from bridge_monitor.net.sip_udp import SipStack, WireTap, source_address_towards
 from bridge_monitor.probes.call import SipCall
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.probes.story import Progress, quiet
-from bridge_monitor.sip import DialogRecord
 
 _LOG = structlog.get_logger(__name__)
 _ORPHAN_PATIENCE: Final = 8.0
-_HAND_ORPHAN_PATIENCE: Final = 2.0
-"""A room that is there answers a BYE at once; a person waits for the others only so long."""
+_HAND_ORPHAN_PATIENCE: Final = 4.5
+"""A room that is there answers at once, or repeats its 200 after T2 = 4 s at the latest (RFC 3261 §13.3.1.4)."""
 _DRAIN_PATIENCE: Final = 2.0
 _ANY_HOST: Final = "0.0.0.0"  # noqa: S104 - the kernel's choice
 _PORT_PAIRS: Final = 32
@@ -163,9 +162,10 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         stack.callback(ledger.close)
         locks = _open_locks(state_dir)
         stack.callback(locks.close)
+        patience = _ORPHAN_PATIENCE if settings.alone else _HAND_ORPHAN_PATIENCE
+        ended = await end_orphans(ledger.orphans(), ledger.closed, patience)
         sip = SipStack(settings.sip_host, settings.sip_port, on_closed=ledger.closed)
         stack.callback(sip.close)
-        ended = await _end_orphans(sip, ledger.orphans(), _ORPHAN_PATIENCE if settings.alone else _HAND_ORPHAN_PATIENCE)
         lag = LoopLagMonitor()
         lag.start()
         stack.push_async_callback(lag.stop)
@@ -249,20 +249,3 @@ def _not_kept(path: Path, error: OSError) -> LocalFaultError:
         f"{path}: the lock can't be kept: {error.strerror}; "
         "give the file to this user, or name another directory with listen.state_dir or --state-dir"
     )
-
-
-async def _end_orphans(sip: SipStack, records: list[dict[str, Any]], patience: float) -> int:
-    """End the calls that killed processes left up; return how many agreed within so many seconds."""
-    for plain in records:
-        try:
-            record = DialogRecord.from_dict(plain)
-            udp = sip.towards(await resolve(*record.destination))
-            udp.agent.end_orphan(record, udp.now())
-        except (KeyError, TypeError, ValueError, SipSyntaxError, NameNotFoundError, LocalFaultError) as error:
-            _LOG.warning("orphan_not_ended", call_id=plain["call_id"], error=str(error))
-            continue
-        udp.flush()
-    if not records:
-        return 0
-    _LOG.info("ending_orphans", calls=len(records))
-    return len(records) - await sip.drain(patience)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from bridge_monitor.config.plan import plannables
 from bridge_monitor.daemon.centre import CallCentre
 from bridge_monitor.daemon.control import ControlServer
 from bridge_monitor.diagnosis import judge, wants_retry
-from bridge_monitor.domain import Evidence, Grade, Inventory, Outcome, ProbeResult, SiteState, Snapshot
+from bridge_monitor.domain import Evidence, Grade, Inventory, ProbeResult, SiteState, Snapshot
 from bridge_monitor.errors import ConfigError, Problem
 from bridge_monitor.net import clock
 from bridge_monitor.probes.book import CallBook
@@ -81,6 +82,7 @@ class Service:
         self.runner = Runner(self.plan, _book(configuration), self._place_with_history, centre.locks, self._sink)
         self.on_result: Callable[[Finished], None] = _ignore
         self._reloading = asyncio.Lock()
+        self._invalid: Counter[str] = Counter()
         self._ready = False
 
     @property
@@ -192,8 +194,7 @@ class Service:
         state = self.store.add(result, finished.evidence)
         if site is not None:
             self.aggregates.observe(result, site, self._configuration.inventory)
-        if result.outcome is Outcome.LOCAL_FAULT or result.invalid:
-            _LOG.warning("measurement_invalid", site=result.target.site, reasons=result.invalid)
+        self._invalid.update(result.invalid)
         self.on_result(finished)
         return result.grade is Grade.INVALID or (state is not None and wants_retry(state))
 
@@ -201,6 +202,10 @@ class Service:
         while True:
             self.health.event_loop_lag_seconds = self._centre.equipment.lag.last
             self.health.schedule_lag_seconds = self.plan.lag(clock.posix_now())
+            if self._invalid:
+                # One line for all: what spoils one call mostly spoils hundreds.
+                _LOG.warning("measurements_invalid", reasons=dict(self._invalid))
+                self._invalid.clear()
             await asyncio.sleep(_HEALTH_PERIOD)
 
     # --- hand commands, over the control socket --------------------------------------------------------------------

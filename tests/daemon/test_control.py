@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge_monitor.daemon.control import SOCKET_NAME, ControlServer, daemon_slot
-from bridge_monitor.domain import Grade, Outcome, ProbeResult, Target
-from bridge_monitor.errors import RefusedError
+from bridge_monitor.domain import Evidence, Grade, LadderStep, Outcome, ProbeResult, Target
+from bridge_monitor.errors import LocalFaultError, RefusedError
 
 
 class Daemon:
@@ -18,7 +18,9 @@ class Daemon:
     def __init__(self) -> None:
         self.taken: set[str] = set()
         self.results: list[ProbeResult] = []
+        self.evidence: list[Evidence] = []
         self.outside: list[bool] = []
+        self.released: list[tuple[str, bool]] = []
 
     def reserve(self, site: str, *, outside_window: bool) -> str | None:
         self.outside.append(outside_window)
@@ -27,8 +29,16 @@ class Daemon:
         self.taken.add(site)
         return None
 
+    def release(self, site: str, *, called: bool) -> None:
+        self.taken.discard(site)
+        self.released.append((site, called))
+
+    def keep(self, result: ProbeResult, evidence: Evidence) -> None:
+        self.results.append(result)
+        self.evidence.append(evidence)
+
     def server(self, folder: Path) -> ControlServer:
-        return ControlServer(folder, self.reserve, self.taken.discard, self.results.append)
+        return ControlServer(folder, self.reserve, self.release, self.keep)
 
 
 def result(site: str | None) -> ProbeResult:
@@ -47,9 +57,14 @@ def result(site: str | None) -> ProbeResult:
     )
 
 
+def evidence(site: str | None) -> Evidence:
+    step = LadderStep(0.0, sent=True, peer="127.0.0.1:5060", start_line="INVITE sip:x SIP/2.0", text="INVITE …")
+    return Evidence("0", site, (step,), offer="v=0", answer=None)
+
+
 async def until_free(daemon: Daemon) -> None:
     async with asyncio.timeout(5):
-        while daemon.taken:
+        while daemon.taken:  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.01)
 
 
@@ -66,9 +81,22 @@ async def test_a_slot_is_held_as_long_as_the_connection_and_tells_its_result(tmp
         assert slot is not None
         assert daemon.taken == {"01"}
         assert daemon.outside == [True]
-        await slot.tell(result("01"))
+        assert await slot.tell(result("01"), evidence("01"))
     await until_free(daemon)
-    assert [kept.target.site for kept in daemon.results] == ["01"]
+    assert daemon.results == [result("01")]
+    assert daemon.evidence == [evidence("01")]
+    assert daemon.released == [("01", True)]
+    await server.stop()
+
+
+async def test_a_slot_given_back_without_a_result_says_that_nobody_was_called(tmp_path: Path) -> None:
+    daemon = Daemon()
+    server = daemon.server(tmp_path)
+    await server.start()
+    async with daemon_slot(tmp_path, "01"):
+        pass
+    await until_free(daemon)
+    assert daemon.released == [("01", False)]
     await server.stop()
 
 
@@ -135,8 +163,8 @@ async def test_a_result_of_a_site_that_is_not_held_is_not_kept(tmp_path: Path) -
     await server.start()
     async with daemon_slot(tmp_path, "01") as slot:
         assert slot is not None
-        await slot.tell(result("02"))
-        await slot.tell(result(None))
+        assert not await slot.tell(result("02"), evidence("02"))
+        assert not await slot.tell(result(None), evidence(None))
     assert daemon.results == []
     await server.stop()
 
@@ -148,3 +176,41 @@ async def test_stopping_gives_back_what_is_still_held(tmp_path: Path) -> None:
     async with daemon_slot(tmp_path, "01"):
         await server.stop()
         assert daemon.taken == set()
+
+
+async def test_a_daemon_that_ends_meanwhile_does_not_cost_the_hand_command_its_result(tmp_path: Path) -> None:
+    server = Daemon().server(tmp_path)
+    await server.start()
+    async with daemon_slot(tmp_path, "01") as slot:
+        assert slot is not None
+        await server.stop()
+        assert not await slot.tell(result("01"), evidence("01"))
+
+
+async def test_a_daemon_that_answers_nonsense_is_a_local_fault(tmp_path: Path) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"what?\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(babble, path=tmp_path / SOCKET_NAME)
+    with pytest.raises(LocalFaultError, match="does not answer"):
+        async with daemon_slot(tmp_path, "01"):
+            pytest.fail("held a slot that nobody gave")
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_socket_that_cannot_be_asked_is_a_local_fault(tmp_path: Path) -> None:
+    """Whether a call is up is not known then, so none may be placed."""
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalFaultError, match="can't be asked"):
+        async with daemon_slot(tmp_path / "file", "01"):
+            pytest.fail("held a slot that nobody gave")
+
+
+async def test_a_path_too_long_for_a_socket_is_said_so(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    with pytest.raises(LocalFaultError, match="shorter path"):
+        await Daemon().server(folder).start()

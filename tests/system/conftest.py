@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.rigs import Command, own_network
+from tests.system.rigs import MEASURE, Command, own_network
 
 
 @pytest.fixture
@@ -17,13 +17,22 @@ def network() -> Iterator[str]:
         yield prefix
 
 
+@pytest.fixture(autouse=True)
+def _media_at_full_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage from tracing the media processes that this process starts itself."""
+    monkeypatch.delenv(MEASURE, raising=False)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """Return ``start(*words)``: a command as a process; it is ended after the test, its output shown if that failed."""
+    """Return ``start(*words, measured=False)``: a command as a process.
+
+    It is ended after the test, and its output shown if that failed.
+    """
     started: list[Command] = []
 
-    def run(*words: str | Path) -> Command:
-        started.append(Command(tmp_path / "output", *words))
+    def run(*words: str | Path, measured: bool = False) -> Command:
+        started.append(Command(tmp_path / "output", *words, measured=measured))
         return started[-1]
 
     yield run

@@ -25,6 +25,9 @@ import yaml
 
 COLUMNS = ("code", "name", "tier", "parent", "carrier", "endpoint", "probe", "attends_at", "via", "speaking")
 CARRIERS = ("VNPT", "Viettel")
+MEASURE = "COVERAGE_PROCESS_CONFIG"
+"""Set by coverage for the processes it is to measure. Tracing costs a media process its pace."""
+_MEASURED = os.environ.get(MEASURE)
 _GUARD_PORT = 61_000  # as in the simulated nation's own tests: whoever holds it has the network
 
 
@@ -170,19 +173,24 @@ class Command:
     Args:
         folder: Where the output goes.
         words: The command line after the program's name.
+        measured: Whether coverage, if it is asked for, looks on; not where the pace matters.
     """
 
-    def __init__(self, folder: Path, *words: str | Path) -> None:
+    def __init__(self, folder: Path, *words: str | Path, measured: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.iterdir()))
         self.out, self.err = folder / f"{number}-{words[0]}.out", folder / f"{number}-{words[0]}.err"
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        environment.pop(MEASURE, None)
+        if measured and _MEASURED is not None:
+            environment[MEASURE] = _MEASURED
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bridge_monitor", *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                env=environment,
                 process_group=0,  # so that a signal reaches the command alone, as a service manager's does
             )
 

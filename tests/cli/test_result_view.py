@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bridge_monitor.cli.console import output
+from bridge_monitor.cli.result_view import ladder, milliseconds, percent, printable, result_panel
+from bridge_monitor.domain import (
+    Evidence,
+    Grade,
+    Inbound,
+    LadderStep,
+    MediaMode,
+    MediaResult,
+    Outbound,
+    Outcome,
+    ProbeResult,
+    RoundTrip,
+    Rtt,
+    RttSource,
+    SipStatus,
+    Target,
+)
+from bridge_monitor.domain.situations import SITUATIONS
+from bridge_monitor.domain.wording import Lang, outcome_text
+from bridge_monitor.probes.story import PHASES
+
+Draw = Callable[[object], str]
+
+AUDIO = MediaResult(
+    kind="audio",
+    codec="PCMA",
+    mode=MediaMode.ECHO,
+    inbound=Inbound(500, 490, None, None, 1, 2, 0.0012, 0.004),
+    outbound=Outbound(500, None, None, None, None),
+    round_trip=RoundTrip(500, 490, 10, 0.02),
+    rtt_seconds=Rtt(0.01, 0.0123, 0.02, 0.03, 490, RttSource.ECHO),
+    r_factor=91.2,
+    mos=4.39,
+)
+RESULT = ProbeResult(
+    id="0",
+    target=Target("01001", "sip:room@192.0.2.7"),
+    kind="sip",
+    profile="room",
+    vantage="centre",
+    call_id="c",
+    started_at=datetime(2024, 6, 27, 7, tzinfo=UTC),
+    duration_seconds=12.0,
+    outcome=Outcome.REACHED,
+    reason="loss",
+    grade=Grade.DEGRADED,
+    phases={**dict.fromkeys(PHASES), "resolve": 0.001, "answer": 12.5},
+    sip=SipStatus(200, "OK"),
+    media=(AUDIO,),
+)
+
+
+@pytest.fixture
+def draw(capsys: pytest.CaptureFixture[str]) -> Draw:
+    """Return what a person would read."""
+
+    def run(renderable: object) -> str:
+        output().print(renderable)
+        return capsys.readouterr().out
+
+    return run
+
+
+class TestPanel:
+    def test_it_says_what_was_found_whose_it_is_and_what_to_do(self, draw: Draw) -> None:
+        shown = draw(result_panel(RESULT, "en", "Phòng [A]"))
+        for told in ("01001 · Phòng [A] · sip:room@192.0.2.7", "DEGRADED", "the carrier", "200 OK", "PCMA (echo)"):
+            assert told in shown
+
+    def test_figures_are_given_in_full_and_what_was_not_measured_is_said_so(self, draw: Draw) -> None:
+        shown = draw(result_panel(RESULT, "en"))
+        for told in ("RTT 12.3 ms (p95 20.0 ms, echo)", "MOS 4.39, R 91.2", "2.00 %", "not measured", "12.50 s"):
+            assert told in shown
+
+    def test_reports_and_losses_each_way_are_shown(self, draw: Draw) -> None:
+        audio = replace(
+            AUDIO,
+            mode=MediaMode.RTCP,
+            inbound=Inbound(500, 490, 10, 0.02, 0, 0, 0.001, 0.002),
+            outbound=Outbound(500, 480, 24, 0.05, 0.003),
+            round_trip=None,
+            rtt_seconds=None,
+            r_factor=None,
+            mos=None,
+        )
+        shown = draw(result_panel(replace(RESULT, media=(audio,)), "en"))
+        assert "5.00 %" in shown
+        assert "RTT" not in shown
+        assert "MOS" not in shown
+
+    def test_a_stream_without_anything_received_has_no_rows(self, draw: Draw) -> None:
+        audio = MediaResult("audio", "PCMU", None, None, None, None, None)
+        shown = draw(result_panel(replace(RESULT, media=(audio,)), "vi"))
+        assert "khứ hồi" not in shown
+        assert "audio PCMU" in shown
+
+    def test_an_invalid_measurement_names_our_fault_in_words(self, draw: Draw) -> None:
+        shown = draw(result_panel(replace(RESULT, grade=Grade.INVALID, invalid=("loop_lag", "of_the_future")), "en"))
+        assert "Measurement invalid" in shown
+        assert "of_the_future" in shown
+        assert "too busy" in shown or "late" in shown
+
+    @pytest.mark.parametrize("lang", ["vi", "en"])
+    @pytest.mark.parametrize(("outcome", "reason"), list(SITUATIONS), ids=str)
+    def test_every_situation_can_be_shown(self, draw: Draw, outcome: Outcome, reason: str | None, lang: Lang) -> None:
+        result = replace(RESULT, outcome=outcome, reason=reason, media=(), sip=None)
+        assert outcome_text(outcome, reason, lang) in draw(result_panel(result, lang))
+
+    def test_a_peers_text_commands_no_terminal(self, draw: Draw) -> None:
+        """A reason phrase is the peer's to choose."""
+        shown = draw(result_panel(replace(RESULT, sip=SipStatus(486, "Busy \x1b[2J\x07[/red]\x9b1m")), "en"))
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+        assert "Busy �[2J�[/red]" in shown
+
+
+class TestLadder:
+    STEPS = (
+        LadderStep(
+            0.0, sent=True, peer="192.0.2.7:5060", start_line="INVITE sip:x SIP/2.0", text="INVITE\r\nVia: 1\r\n"
+        ),
+        LadderStep(
+            0.5, sent=True, peer="192.0.2.7:5060", start_line="INVITE sip:x SIP/2.0", text="INVITE", retransmission=True
+        ),
+        LadderStep(
+            0.6, sent=False, peer="192.0.2.7:5060", start_line="SIP/2.0 486 \x1b[31m", text="SIP/2.0 486 \x1b[31m"
+        ),
+    )
+
+    def test_it_has_a_line_a_message_then_each_messages_text(self, draw: Draw) -> None:
+        shown = draw(ladder(Evidence("0", "01", self.STEPS), "en"))
+        assert shown.count("──▶") == 2
+        assert shown.count("◀──") == 1
+        assert "INVITE sip:x SIP/2.0 (retransmission)" in shown
+        assert "INVITE\nVia: 1\n" in shown
+        assert "\x1b" not in shown
+
+    def test_it_speaks_vietnamese(self, draw: Draw) -> None:
+        assert "(gửi lại)" in draw(ladder(Evidence("0", "01", self.STEPS), "vi"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(None, "–"), (0.0, "0.0 ms"), (0.0123, "12.3 ms"), (9.9, "9900.0 ms"), (12.345, "12.35 s")],
+)
+def test_a_duration_is_told_in_the_unit_that_fits(seconds: float | None, expected: str) -> None:
+    assert milliseconds(seconds) == expected
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(None, "–"), (0.0, "0.00 %"), (0.0123, "1.23 %")])
+def test_a_ratio_is_told_in_per_cent(ratio: float | None, expected: str) -> None:
+    assert percent(ratio) == expected
+
+
+def test_lines_and_tabs_are_kept_and_the_rest_that_controls_is_not() -> None:
+    assert printable("a\r\n\tb\x00c\x85đ") == "a\n\tb�c�đ"
