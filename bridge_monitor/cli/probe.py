@@ -34,7 +34,7 @@ from bridge_monitor.config.endpoints import parse_endpoint
 from bridge_monitor.daemon.capture import CallCapture
 from bridge_monitor.daemon.centre import CallCentre, CentreSettings, default_state_dir, open_centre
 from bridge_monitor.daemon.control import Slot, daemon_slot
-from bridge_monitor.domain import Grade, Outcome, ProbeResult, Site, Target
+from bridge_monitor.domain import Grade, ProbeResult, Site, Target
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, LocalFaultError, RefusedError, SipSyntaxError
 from bridge_monitor.net import clock
@@ -206,12 +206,14 @@ async def _call(plan: _Plan, wish: ProbeWish, lang: Lang) -> int:
                     if reason := _refusal(plan, wish):
                         codes.append(_show_refusal(reason, plan, wish, lang))
                         break
-                finished = await _call_once(plan, centre, wish, lang, capture)
+                finished, interrupted = await _call_once(plan, centre, wish, lang, capture)
                 if slot is not None and not await slot.tell(finished.result, finished.evidence):
                     messages().print(text("result_not_kept", lang), style="yellow")
                 _show(finished, plan, wish, lang)
                 codes.append(exit_code(finished.result))
-                if finished.result.outcome is Outcome.CANCELLED:
+                if interrupted:
+                    # Also where the call had just ended by itself: whoever pressed Ctrl-C wants no next one.
+                    codes.append(EXIT_UNKNOWN)
                     break
     return worst_exit_code(codes)
 
@@ -233,7 +235,9 @@ async def _slot(plan: _Plan, centre: CallCentre, wish: ProbeWish) -> AsyncIterat
 
 async def _call_once(
     plan: _Plan, centre: CallCentre, wish: ProbeWish, lang: Lang, capture: CallCapture | None
-) -> Finished:
+) -> tuple[Finished, bool]:
+    """Place one call; return what it found, and whether it was interrupted."""
+    interrupted = False
     console = messages()
     watch = _Watch(console, plan, lang)
     call = asyncio.ensure_future(
@@ -249,11 +253,12 @@ async def _call_once(
             finished = await asyncio.shield(call)
     except asyncio.CancelledError:
         # Ctrl-C: the call is ended properly, and what it found is still shown.
+        interrupted = True
         call.cancel()
         finished = await call
     if capture is not None:
         capture.media(finished.packets)
-    return finished
+    return finished, interrupted
 
 
 class _Watch:

@@ -61,6 +61,7 @@ async def test_a_probe_ends_its_call_whatever_stops_it(nation: Nation, patient: 
     }
     commands = {code: start("probe", code, "--config", patient.folder, "--json") for code in stops}
     await until(lambda: calls_up(nation) == len(stops) and nation.report().dialogs_open == len(stops) - 1)
+    await until(lambda: nation.report().sites["01"].received > 0)
     engines = [pid for command in commands.values() for pid in command.children]
     for code, command in commands.items():
         command.send(stops[code])
