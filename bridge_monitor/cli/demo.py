@@ -153,7 +153,7 @@ async def _perform(
     ends: set[asyncio.Task[Any]] = {drawing, stopped, serving, ended}
     await asyncio.wait(ends, timeout=where.wish.duration, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done() and not ended.done():
-        messages().print(text("interrupted", lang), style="dim")
+        show.say(text("interrupted", lang), style="dim")
     try:
         if ended.done():
             refuse(text("simulator_ended", lang, code=ended.result()))
@@ -189,12 +189,12 @@ class _Show:
         window = self._configuration.event.rehearsals[0]
         zone = self._configuration.event.zone
         span = f"{window.start.astimezone(zone):%d/%m/%Y %H:%M} – {window.end.astimezone(zone):%d/%m/%Y %H:%M}"
-        self._say(text("demo_intro", self._lang, rooms=rooms, faulty=len(self._truth)))
-        self._say(text("demo_shift", self._lang, window=span))
+        self.say(text("demo_intro", self._lang, rooms=rooms, faulty=len(self._truth)))
+        self.say(text("demo_shift", self._lang, window=span))
         caps = self._configuration.caps.total
         rate = f"{caps.calls_per_second:.0f}" if caps.calls_per_second else "∞"
-        self._say(text("demo_caps", self._lang, rate=rate, at_once=caps.calls_at_once))
-        self._say(text("listening", self._lang, url=f"{server.url}/metrics"), style="bold")
+        self.say(text("demo_caps", self._lang, rate=rate, at_once=caps.calls_at_once))
+        self.say(text("listening", self._lang, url=f"{server.url}/metrics"), style="bold")
 
     async def draw(self) -> None:
         """Draw progress until cancelled; when the first sweep is done, what was found."""
@@ -216,7 +216,8 @@ class _Show:
         if self._first_sweep_done(self.service.snapshot()):
             self._console.print(progress_line(self.service.snapshot(), self._lang, self._elapsed))
 
-    def _say(self, words: str, style: str | None = None) -> None:
+    def say(self, words: str, style: str | None = None) -> None:
+        """Print a line above whatever is being drawn."""
         self._console.print(words, style=style, soft_wrap=True)
 
     @property
@@ -249,7 +250,7 @@ class _Show:
         self._console.print(worst(snapshot, self._lang, provinces=10, sites=20))
         if self._first_sweep_done(snapshot) and sweep.started_at is not None:
             end = sweep.finished_at or snapshot.taken_at
-            self._say(
+            self.say(
                 text(
                     "demo_done",
                     self._lang,
@@ -261,7 +262,7 @@ class _Show:
                 ),
                 style="bold",
             )
-        self._say(text("demo_truth", self._lang, **self._compare()), style="bold")
+        self.say(text("demo_truth", self._lang, **self._compare()), style="bold")
 
     def _compare(self) -> dict[str, int]:
         """Count faults found and planted, healthy rooms marked, and invalid measurements, over the rooms called."""
