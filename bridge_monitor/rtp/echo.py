@@ -231,6 +231,10 @@ class EchoColumns:
         """Return how many different packets of the row came back, large ones among them."""
         return int(self._rows[_F.RECEIVED, row] + self._rows[_F.LARGE_RECEIVED, row])
 
+    def greatest_rtt_ns(self, row: int) -> int:
+        """Return the greatest round-trip time of the row's ordinary packets so far, in ns; 0 if none came back."""
+        return int(self._rows[_F.GREATEST_RTT, row]) if self._rows[_F.RECEIVED, row] else 0
+
     def summary(self, row: int) -> EchoSummary | None:
         """Return what was counted; None if nothing came back."""
         state = self._rows[:, row].tolist()

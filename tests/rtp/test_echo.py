@@ -247,3 +247,15 @@ class TestEchoColumns:
         writer.sent(rows[:1], seq[:1], np.array([START]))
         writer.receive(rows[:1], seq[:1] + 1, np.array([START + MS]))
         assert reader.received(0) == 0
+
+
+def test_the_greatest_round_trip_time_so_far():
+    """What a stream's tail has to wait for: of this row alone, and 0 until something came back."""
+    echo = EchoColumns(ROWS)
+    echo.reset(1, 7)
+    rows = np.array([1, 1, 1])
+    echo.sent(rows, np.array([7, 8, 9]), np.array([START, START + 20 * MS, START + 40 * MS]))
+    assert echo.greatest_rtt_ns(1) == 0
+    echo.receive(rows[:2], np.array([7, 8]), np.array([START + 1100 * MS, START + 30 * MS]))
+    assert echo.greatest_rtt_ns(1) == 1100 * MS
+    assert echo.greatest_rtt_ns(0) == 0

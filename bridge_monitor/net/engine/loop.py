@@ -24,6 +24,7 @@ from bridge_monitor.net.engine.reports import Reports
 from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
 
 _LONGEST_SLEEP_NS: Final = 10_000_000
+_LONGEST_WAY_NS: Final = 5_000_000_000
 _IDLE_SECONDS: Final = 1.0
 _CPU_EVERY_NS: Final = 100_000_000
 _CAPTURES_WAITING: Final = 20_000
@@ -110,7 +111,10 @@ class Engine:
         for row in self._sender.tick(now, self._offset):
             plan = self._plans[row]
             self._layout.phase[row] = Phase.TAIL
-            self._deadline[row] = now + round(plan.tail_seconds * 1e9)
+            # On a long way the last packets are still out when the ordinary tail ends: late is not lost.
+            # A clock that was stepped makes round trips of any length, hence the bounds.
+            way = min(max(0, self._layout.echo.greatest_rtt_ns(row)), _LONGEST_WAY_NS)
+            self._deadline[row] = now + round(plan.tail_seconds * 1e9) + way
         commands = self._read_commands()
         # A row's figures hold what came up to its end, so the sockets are read before one ends.
         if now >= self._next_read or commands or int(self._deadline.min()) <= now:

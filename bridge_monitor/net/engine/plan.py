@@ -118,7 +118,7 @@ class StreamPlan:
         expect_report: Wait for a peer's report though our packets are echoed.
         report_wait_seconds: How long a report is waited for at most, after the last packet.
         report_coverage: A report that covers this share of what was sent ends the wait.
-        tail_seconds: How long echoes are waited for after the last packet.
+        tail_seconds: How long echoes are waited for after the last packet, beyond the greatest round-trip time so far.
         dscp: Mark of each packet (RFC 4594).
         cname: RTCP's canonical name (RFC 7022); must not tell who or where we are.
         capture: Hand each packet of the call to the parent, for `net.pcap`.

@@ -13,6 +13,7 @@ import pytest
 from bridge_monitor.net.engine.layout import Count, Phase
 from bridge_monitor.net.engine.loop import clock_offset
 from bridge_monitor.net.engine.plan import CLOCK_STEP, ENGINE_STALLED, StreamPlan
+from bridge_monitor.rtp.echo import EchoColumns
 
 Plan = Callable[..., StreamPlan]
 
@@ -29,6 +30,20 @@ class TestLife:
         assert (report.ended_ns - report.started_ns) / 1e9 == pytest.approx(0.98 + 0.3, abs=0.02)
         assert station.layout.phase[0] == Phase.DONE
         assert station.told[0] == {"event": "finished", "row": 0, "generation": 1, "peer": None}
+
+    def test_on_a_long_way_the_tail_is_longer_by_the_round_trip(
+        self, station: Any, new_peer: Any, plan_for: Plan, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Packets of a satellite's line that are still on their way must not be counted as lost."""
+        monkeypatch.setattr(EchoColumns, "greatest_rtt_ns", lambda _echo, _row: 1_100_000_000)
+        peer = new_peer()
+        peer.echo()
+        station.begin(0, plan_for(peer))
+        station.run(2.3, peer)
+        assert not station.finished(0)
+        station.run(0.2, peer)
+        report = station.report(0)
+        assert (report.ended_ns - report.started_ns) / 1e9 == pytest.approx(0.98 + 0.3 + 1.1, abs=0.02)
 
     def test_a_report_that_is_read_as_the_wait_ends_ends_the_call_once(
         self, station: Any, new_peer: Any, plan_for: Plan, packets: Any
