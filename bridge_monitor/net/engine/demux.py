@@ -19,6 +19,9 @@ NO_ROW: Final = -1
 _EARLY: Final = 4096
 _EARLY_FOR_NS: Final = 10_000_000_000
 _GRAVE_FOR_NS: Final = 30_000_000_000
+_STRANGE_FOR_NS: Final = 1_000_000_000
+"""So long a host that no call here expects stays a stranger: a room may send before we have read its answer, and must
+not be taken for the peer of whoever else waits on that port. Longer than a loop may lag before a call is invalid."""
 _UNKNOWN_AT_ONCE: Final = 256
 """So many packets of unknown sources are looked at in a batch: a flood of strangers must not stop the pace."""
 
@@ -60,6 +63,7 @@ class Demux:
         self._foreign: dict[int, set[int]] = {}  # row → keys it latched to
         self._graves: dict[int, int] = {}  # key → until when its late packets are nobody's (CLOCK_REALTIME, ns)
         self._early: deque[Stranger] = deque(maxlen=_EARLY)
+        self._since: dict[int, tuple[int, int]] = {}  # key of a stranger → arrival of its first and its last packet
         self._key_table, self._key_rows = _table(self._keys)
         self._ssrc_table, self._ssrc_rows = _table(self._by_ssrc)
         self._stale = False
@@ -81,7 +85,11 @@ class Demux:
         self._by_ssrc[pair << 32 | ssrc] = row
         self._graves.pop(key, None)
         # Two calls to the same address and port on one local port: the older keeps it; echoes tell by SSRC anyway.
-        self._keys.setdefault(key, row)
+        holder = self._keys.setdefault(key, row)
+        if holder != row and self.expected[holder] != key:
+            # It had latched to what is this call's own source.
+            self._foreign[holder].discard(key)
+            self._keys[key] = row
         self._stale = True
 
     def remove(self, row: int, now_ns: int) -> None:
@@ -139,7 +147,8 @@ class Demux:
             heard: True for rows that received something already.
 
         Returns:
-            The packets that were given to a row; the others are kept for a row that begins soon.
+            The packets that were given to a row, those with them that had been kept of the same source; the others are
+            kept for a row that begins soon.
         """
         adopted = []
         fresh: dict[int, int] = {}
@@ -151,6 +160,7 @@ class Demux:
                 if row != NO_ROW:
                     fresh[key] = row
                     heard[row] = True
+                    adopted += [(row, kept) for kept in self._take_early(key, stranger.arrival_ns)]
             if row == NO_ROW:
                 self._early.append(stranger)
             else:
@@ -174,6 +184,19 @@ class Demux:
             mine = [stranger for stranger in mine if key_of(pair, stranger.source) != self.expected[row]]
         return expected + self.adopt(mine, heard)
 
+    def _take_early(self, key: int, arrival_ns: int) -> list[Stranger]:
+        """Return, and forget, the packets kept of a source that was strange for a while before ``arrival_ns``."""
+        first, _ = self._since.pop(key, (arrival_ns, arrival_ns))
+        taken: list[Stranger] = []
+        others: list[Stranger] = []
+        for kept in self._early:
+            mine = key_of(kept.pair, kept.source) == key and kept.arrival_ns >= first
+            (taken if mine and first < arrival_ns else others).append(kept)
+        if taken:
+            self._early.clear()
+            self._early.extend(others)
+        return taken
+
     def _latch(self, stranger: Stranger, key: int, heard: Array) -> int:
         """Return the one row that the stranger can be the peer of, and latch it."""
         if key in self._graves:
@@ -185,10 +208,11 @@ class Demux:
         ]
         same_host = [row for row in here if int(self.expected[row]) >> 16 & 0xFFFFFFFF == stranger.source >> 16]
         # A known stream that goes on from elsewhere (an address translator's new port); else the host we expect on
-        # another port; else, where no such host is expected here, the only call that waits on this local port.
-        candidates = [row for row in here if self.peer_ssrc[row] == stranger.ssrc] or [
-            row for row in same_host or here if not heard[row]
-        ]
+        # another port; else, where no such host is expected here, the only call that waits on this local port, once it
+        # is clear that no call begins that the host belongs to.
+        candidates = [row for row in here if self.peer_ssrc[row] == stranger.ssrc]
+        if not candidates and (same_host or self._is_known_for_long(stranger, key)):
+            candidates = [row for row in same_host or here if not heard[row]]
         if len(candidates) != 1:
             return NO_ROW
         row = candidates[0]
@@ -196,6 +220,16 @@ class Demux:
         self._keys[key] = row
         self._stale = True
         return row
+
+    def _is_known_for_long(self, stranger: Stranger, key: int) -> bool:
+        """Tell whether a stranger has sent for a while without a pause as long."""
+        if len(self._since) >= _EARLY:
+            self._since.clear()  # a flood: their time begins anew
+        first, last = self._since.get(key, (stranger.arrival_ns, stranger.arrival_ns))
+        if stranger.arrival_ns - last > _STRANGE_FOR_NS:
+            first = stranger.arrival_ns
+        self._since[key] = (first, stranger.arrival_ns)
+        return stranger.arrival_ns - first >= _STRANGE_FOR_NS
 
 
 def _table(rows_by_key: dict[int, int]) -> tuple[Array, Array]:

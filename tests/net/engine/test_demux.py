@@ -78,8 +78,38 @@ class TestLatching:
         assert _lookup(demux, (0, _source(HOST, 6000), 7), (0, _source(HOST, 4000), 7)) == [0, 0]
 
     def test_another_host_if_a_single_call_waits_on_the_port(self, demux: Demux) -> None:
-        """The SDP names a private address, the packets come from its translator."""
-        assert [row for row, _ in demux.adopt([_stranger(OTHER, 6000)], _heard())] == [0]
+        """The SDP names a private address, the packets come from its translator; none of them is lost for waiting."""
+        packets = [_stranger(OTHER, 6000, seq=seq, at=seq * SECOND // 2) for seq in (1, 2, 3, 4)]
+        assert demux.adopt(packets[:2], _heard()) == []
+        assert demux.adopt(packets[2:], _heard()) == [(0, packet) for packet in packets]
+        assert _lookup(demux, (0, _source(OTHER, 6000), 7)) == [0]
+
+    def test_another_host_waits_for_its_own_call_before_it_is_given_to_another_s(self, demux: Demux) -> None:
+        """A room sends as soon as it has answered; a call beside it waits for a room that sends nothing."""
+        early = _stranger(OTHER, 6000, at=SECOND)
+        assert demux.adopt([early], _heard()) == []
+        demux.add(1, ssrc=101, source=_source(OTHER, 6000), accepted=(0,))
+        assert demux.early(1, 0, _heard()) == [(1, early)]
+        assert _lookup(demux, (0, _source(OTHER, 6000), 7)) == [1]
+
+    def test_a_stranger_that_comes_again_after_a_pause_is_strange_once_more(self, demux: Demux) -> None:
+        assert demux.adopt([_stranger(OTHER, 6000, at=at * SECOND) for at in (0, 5)], _heard()) == []
+        again = [_stranger(OTHER, 6000, at=at * SECOND) for at in (6,)]
+        assert [packet.arrival_ns for _, packet in demux.adopt(again, _heard())] == [5 * SECOND, 6 * SECOND]
+
+    def test_a_source_that_was_latched_to_goes_to_the_call_that_expects_it(self, demux: Demux) -> None:
+        packets = [_stranger(OTHER, 6000, at=at) for at in (0, SECOND)]
+        assert [row for row, _ in demux.adopt(packets, _heard())] == [0, 0]
+        demux.add(1, ssrc=101, source=_source(OTHER, 6000), accepted=(0,))
+        assert _lookup(demux, (0, _source(OTHER, 6000), 7)) == [1]
+        demux.remove(0, 0)
+        assert _lookup(demux, (0, _source(OTHER, 6000), 7)) == [1]
+
+    def test_a_flood_of_strangers_fills_no_memory(self, demux: Demux) -> None:
+        for first in range(1, 9000, 200):
+            demux.adopt([_stranger(OTHER, port) for port in range(first, first + 200)], _heard(5))
+        assert len(demux._since) <= 4096
+        assert len(demux._early) <= 4096
 
     def test_two_calls_that_wait_can_t_be_told_apart(self, demux: Demux) -> None:
         demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
