@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bridge_monitor.cli.texts import text
 from bridge_monitor.diagnosis import ProvinceSummary, by_province, rank_worst
-from bridge_monitor.domain import Inventory, SiteGrade, SiteState, Snapshot
+from bridge_monitor.domain import Grade, Inventory, SiteGrade, SiteState, Snapshot
 from bridge_monitor.domain.wording import Lang, outcome_text, owner_text, site_grade_text
 
 STYLES: Final = {
@@ -94,12 +94,23 @@ def _sites(ranked: list[SiteState], inventory: Inventory, lang: Lang) -> Rendera
     for state in ranked:
         site = inventory[state.site]
         province = inventory.get(inventory.province_of(state.site))
-        last = state.last_valid or state.last
+        cause, owner = _cause(state, lang)
         table.add_row(
             Text(f"{site.code} {site.name}", style=STYLES[state.grade]),
             province.name if province else "",
             site.carrier,
-            outcome_text(last.outcome, last.reason, lang) if last else "",
-            owner_text(last.outcome, last.reason, lang) if last else "",
+            cause,
+            owner,
         )
     return table
+
+
+def _cause(state: SiteState, lang: Lang) -> tuple[str, str]:
+    """Return why a site is not good, and whose it is."""
+    last = state.last_valid or state.last
+    if last is None:
+        return "", ""
+    if last.grade is Grade.GOOD:
+        # The verdict waits for another good call: its old cause is gone, and nobody's to mend any more.
+        return text("good_again", lang), ""
+    return outcome_text(last.outcome, last.reason, lang), owner_text(last.outcome, last.reason, lang)

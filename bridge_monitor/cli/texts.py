@@ -158,6 +158,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "worst_provinces": ("Các tỉnh có nhiều điểm cầu không đạt nhất", "Provinces with most failing sites"),
     "failing_sites": ("Các điểm cầu không đạt và suy giảm", "Sites that failed or are degraded"),
     "more": ("… và {count} điểm cầu nữa", "… and {count} more sites"),
+    "good_again": ("cuộc gọi gần nhất đã tốt, chờ xác nhận", "its last call was good: one more settles it"),
     "none_failing": ("Không điểm cầu nào không đạt hay suy giảm.", "No site failed or is degraded."),
     "province": ("Tỉnh", "Province"),
     "site": ("Điểm cầu", "Site"),

@@ -103,3 +103,11 @@ def test_more_than_there_is_room_for_is_counted(configuration: Configuration, dr
 def test_a_site_without_a_result_is_named_without_a_cause(configuration: Configuration, draw: Draw) -> None:
     shown = draw(worst(snapshot(configuration, c01001=SiteState("01001", SiteGrade.FAILED)), "en"))
     assert "01001" in shown
+
+
+def test_a_site_whose_last_call_was_good_is_no_more_blamed_for_the_old_cause(
+    configuration: Configuration, draw: Draw
+) -> None:
+    last = result("01001", Outcome.REACHED, Grade.GOOD)
+    mended = SiteState("01001", SiteGrade.FAILED, last=last, last_valid=last)
+    assert "its last call was good: one more settles it" in draw(worst(snapshot(configuration, c01001=mended), "en"))
