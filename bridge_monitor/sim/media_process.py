@@ -28,6 +28,9 @@ _IDLE_NS: Final = 10_000_000
 _BUSY_DATAGRAMS: Final = 8
 _GATHER_SECONDS: Final = 0.001
 """Pause under load, so that one system call fetches many datagrams: it bounds what we add to a round trip."""
+_RUSH_DATAGRAMS: Final = 100
+_RUSH_GATHER_SECONDS: Final = 0.003
+"""The same when a thousand calls are up: a round's own cost must be shared by hundreds of datagrams."""
 _SHORT_NS: Final = 1_000_000
 """Waits below epoll's resolution are slept."""
 
@@ -49,7 +52,7 @@ def run(reflector: Reflector, sockets: MediaSockets, pipe: socket.socket, clock:
                 return
             received = reflector.round(sorted(index_of[fd] for fd, _ in ready))
             if received > _BUSY_DATAGRAMS:
-                time.sleep(_GATHER_SECONDS)
+                time.sleep(_RUSH_GATHER_SECONDS if received > _RUSH_DATAGRAMS else _GATHER_SECONDS)
 
 
 def main(arguments: list[str]) -> None:

@@ -20,7 +20,7 @@ from bridge_monitor.sim.impairment import Loss
 from bridge_monitor.sim.room_streams import OwnStreams, RoomReports
 from bridge_monitor.sim.wire import PACKET_SIZE, Departures, MediaSockets, Wire
 
-_BATCH: Final = 1024
+_BATCH: Final = 2048
 _LOSS_SALT: Final = 0
 _IP_AND_UDP_BYTES: Final = 28
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import resource
@@ -96,7 +95,7 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
         await asyncio.sleep(seconds)
         after, cpu, took = engine.stats(), harness.cpu_seconds(engine.pid) - cpu, time.monotonic() - at
         counts = far.counts()
-        rss = _pss_mb(engine.pid)
+        rss = round(harness.pss_mb(engine.pid))
         for leg in legs:
             engine.stop(leg)
         reports = await asyncio.gather(*(engine.finished(leg) for leg in legs))
@@ -117,34 +116,23 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
     return (sent + received) / cpu, cpu / took, note
 
 
-def _pss_mb(pid: int) -> int:
-    """Return a process's proportional memory in MB."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) // 1000
-
-
 # --- the C loop -----------------------------------------------------------------------------------------------------
 
 
 def run_c_loop(options: argparse.Namespace, programs: Path) -> tuple[float, float, str]:
     """Measure the bare loop."""
     tick = options.tick_ms or EngineSettings().tick_seconds * 1000
-    with harness.reflector(programs / "reflector") as far:
-        arguments = [far.port, options.calls, round(tick * 1000), 500, round(options.seconds * 1000), 1]
-        done = subprocess.run(
-            ["taskset", "-c", str(harness.NEAR_CORE), programs / "loop", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        counts = far.counts()
-    if void := harness.why_void(counts):
+    told = harness.c_loop(programs, calls=options.calls, tick_us=round(tick * 1000), seconds=options.seconds)
+    if void := harness.why_void(told):
         raise VoidError(void)
-    told = json.loads(done.stdout)
     packets = told["sent"] + told["received"]
     if packets < 1.99 * options.calls * PACKETS_PER_SECOND * (options.seconds - 0.1):
         raise VoidError(f"only {packets} packets")
-    return packets / told["cpu_seconds"], told["cpu_seconds"] / options.seconds, f"latest tick {told['late_us']} µs"
+    return (
+        packets / told["cpu_seconds"],
+        told["cpu_seconds"] / options.seconds,
+        f"latest tick {told['tick_late_us']} µs",
+    )
 
 
 # --- sipp -----------------------------------------------------------------------------------------------------------

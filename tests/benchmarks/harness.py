@@ -13,7 +13,7 @@ import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,7 +110,7 @@ def reflector(program: Path, *options: str) -> Iterator[Reflector]:
         far.close()
 
 
-def why_void(counts: dict[str, int]) -> str:
+def why_void(counts: Mapping[str, float]) -> str:
     """Return why a run with this far end proves nothing; an empty text if it was good."""
     if counts["dropped"]:
         return f"the reflector dropped {counts['dropped']}"
@@ -133,3 +133,43 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> No
         say("  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))))
         if not number:
             say("  ".join("-" * width for width in widths))
+
+
+def pss_mb(pid: int) -> float:
+    """Return a process's proportional memory in MB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
+
+
+def c_loop(programs: Path, *, calls: int = 2000, tick_us: int = 5000, seconds: float = 4.0) -> dict[str, float]:
+    """Run the bare loop once, both programs compiled into ``programs``; return what it and the far end tell."""
+    with reflector(programs / "reflector") as far:
+        arguments = [far.port, calls, tick_us, 500, round(seconds * 1000), 1]
+        done = subprocess.run(
+            ["taskset", "-c", str(NEAR_CORE), programs / "loop", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        counts = far.counts()
+    told: dict[str, float] = json.loads(done.stdout)
+    return {**told, "tick_late_us": told["late_us"], **counts}
+
+
+def c_loop_rate(place: Path, runs: int = 3) -> int:
+    """Return the bare loop's packets per CPU-second on this machine now: what an absolute figure stands beside."""
+    for name in ("reflector", "loop"):
+        compile_c(name, place)
+    rates = []
+    for _ in range(runs):
+        told = c_loop(place, seconds=2.0)
+        rates.append((told["sent"] + told["received"]) / told["cpu_seconds"])
+    return round(statistics.median(rates))
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started itself."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found

@@ -13,9 +13,11 @@ from typing import Final
 
 import numpy as np
 
+from bridge_monitor.net.engine.keymap import NO_ROW, KeyMap
 from bridge_monitor.net.engine.layout import Array
 
-NO_ROW: Final = -1
+__all__ = ["NO_ROW", "Demux", "Stranger", "key_of"]
+
 _EARLY: Final = 4096
 _EARLY_FOR_NS: Final = 10_000_000_000
 _GRAVE_FOR_NS: Final = 30_000_000_000
@@ -62,11 +64,11 @@ class Demux:
         self._by_ssrc: dict[int, int] = {}
         self._foreign: dict[int, set[int]] = {}  # row → keys it latched to
         self._graves: dict[int, int] = {}  # key → until when its late packets are nobody's (CLOCK_REALTIME, ns)
+        self._oldest_graves: deque[tuple[int, int]] = deque()  # (until, key), in order of digging
         self._early: deque[Stranger] = deque(maxlen=_EARLY)
         self._since: dict[int, tuple[int, int]] = {}  # key of a stranger → arrival of its first and its last packet
-        self._key_table, self._key_rows = _table(self._keys)
-        self._ssrc_table, self._ssrc_rows = _table(self._by_ssrc)
-        self._stale = False
+        self._key_map = KeyMap(rows)
+        self._ssrc_map = KeyMap(rows)
 
     def __len__(self) -> int:
         """Return how many rows are up."""
@@ -83,6 +85,7 @@ class Demux:
         self.accepted[row, list(accepted)] = True
         self._foreign[row] = set()
         self._by_ssrc[pair << 32 | ssrc] = row
+        self._ssrc_map.put(pair << 32 | ssrc, row)
         self._graves.pop(key, None)
         # Two calls to the same address and port on one local port: the older keeps it; echoes tell by SSRC anyway.
         holder = self._keys.setdefault(key, row)
@@ -90,41 +93,45 @@ class Demux:
             # It had latched to what is this call's own source.
             self._foreign[holder].discard(key)
             self._keys[key] = row
-        self._stale = True
+        self._key_map.put(key, self._keys[key])
 
     def remove(self, row: int, now_ns: int) -> None:
         """Forget a row; what still comes from its peer is nobody's for a while."""
         pair = row // self._rows_per_pair
-        self._by_ssrc.pop(pair << 32 | int(self.own_ssrc[row]), None)
-        for key in {int(self.expected[row]), *self._foreign.pop(row)}:
-            if self._keys.get(key) == row:
-                del self._keys[key]
-                self._graves[key] = now_ns + _GRAVE_FOR_NS
-        for other in self._foreign:  # a call that had to share the key inherits it
-            key = int(self.expected[other])
-            if key not in self._keys:
-                self._keys[key] = other
-                self._graves.pop(key, None)
+        mine = pair << 32 | int(self.own_ssrc[row])
+        if self._by_ssrc.get(mine) == row:
+            del self._by_ssrc[mine]
+            self._ssrc_map.discard(mine)
+        keys = {int(self.expected[row]), *self._foreign.pop(row)}
         self.own_ssrc[row] = self.peer_ssrc[row] = self.expected[row] = -1
-        self._graves = {key: until for key, until in self._graves.items() if until > now_ns}
-        self._stale = True
+        for key in keys:
+            if self._keys.get(key) == row:
+                self._bury(key, now_ns)
+        while self._oldest_graves and self._oldest_graves[0][0] <= now_ns:
+            until, key = self._oldest_graves.popleft()
+            if self._graves.get(key) == until:
+                del self._graves[key]
+
+    def _bury(self, key: int, now_ns: int) -> None:
+        """Give a key to the call that had to share it; if there is none, let its packets be nobody's for a while."""
+        heirs = np.flatnonzero(self.expected == key)
+        if heirs.size:
+            self._keys[key] = int(heirs[0])
+            self._key_map.put(key, int(heirs[0]))
+            return
+        del self._keys[key]
+        self._key_map.discard(key)
+        self._graves[key] = now_ns + _GRAVE_FOR_NS
+        self._oldest_graves.append((now_ns + _GRAVE_FOR_NS, key))
 
     def lookup(self, pair: Array, source: Array, ssrc: Array) -> Array:
         """Return the row of each packet by its source or by our own SSRC in it, `NO_ROW` where neither is known."""
-        if self._stale:  # once a batch, however many calls began or ended
-            self._key_table, self._key_rows = _table(self._keys)
-            self._ssrc_table, self._ssrc_rows = _table(self._by_ssrc)
-            self._stale = False
-        key = pair << 48 | source
-        place = np.searchsorted(self._key_table, key)
-        rows = np.where(self._key_table[place] == key, self._key_rows[place], NO_ROW)
+        rows = self._key_map.find(pair << 48 | source)
         # An echo is told by our own SSRC, wherever it comes from: many calls may go to one echoing address and port.
         doubtful = np.flatnonzero(self.own_ssrc[rows] != ssrc)
         if doubtful.size:
-            key = pair[doubtful] << 32 | ssrc[doubtful]
-            place = np.searchsorted(self._ssrc_table, key)
-            found = self._ssrc_table[place] == key
-            rows[doubtful[found]] = self._ssrc_rows[place[found]]
+            found = self._ssrc_map.find(pair[doubtful] << 32 | ssrc[doubtful])
+            rows[doubtful] = np.where(found != NO_ROW, found, rows[doubtful])
         return rows
 
     def row_of_ssrc(self, pair: int, ssrc: int) -> int:
@@ -133,11 +140,11 @@ class Demux:
 
     def row_of_peer(self, pair: int, source_ip: int, ssrc: int) -> int:
         """Return the row whose peer this is by SSRC, or the only one of that address, on one local port."""
-        candidates = [row for row in self._foreign if row // self._rows_per_pair == pair]
-        by_ssrc = [row for row in candidates if self.peer_ssrc[row] == ssrc]
-        if not by_ssrc:
-            by_ssrc = [row for row in candidates if int(self.expected[row]) >> 16 & 0xFFFFFFFF == source_ip]
-        return by_ssrc[0] if len(by_ssrc) == 1 else NO_ROW
+        here = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
+        found = np.flatnonzero(self.peer_ssrc[here] == ssrc)
+        if not found.size:
+            found = np.flatnonzero(self.expected[here] >> 16 == (pair << 32 | source_ip))
+        return here.start + int(found[0]) if found.size == 1 else NO_ROW
 
     def adopt(self, strangers: list[Stranger], heard: Array) -> list[tuple[int, Stranger]]:
         """Find rows for packets of unknown sources, and latch those rows to them.
@@ -218,7 +225,7 @@ class Demux:
         row = candidates[0]
         self._foreign[row].add(key)
         self._keys[key] = row
-        self._stale = True
+        self._key_map.put(key, row)
         return row
 
     def _is_known_for_long(self, stranger: Stranger, key: int) -> bool:
@@ -230,12 +237,3 @@ class Demux:
             first = stranger.arrival_ns
         self._since[key] = (first, stranger.arrival_ns)
         return stranger.arrival_ns - first >= _STRANGE_FOR_NS
-
-
-def _table(rows_by_key: dict[int, int]) -> tuple[Array, Array]:
-    """Return keys, sorted, and their rows; they end with a key that no packet has, so that a search lands inside."""
-    end = np.iinfo(np.int64).max
-    keys = np.fromiter((*rows_by_key, end), np.int64, len(rows_by_key) + 1)
-    rows = np.fromiter((*rows_by_key.values(), NO_ROW), np.int64, len(rows_by_key) + 1)
-    order = np.argsort(keys)
-    return keys[order], rows[order]
