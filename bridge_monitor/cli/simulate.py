@@ -20,6 +20,7 @@ from bridge_monitor import config as configuration_files
 from bridge_monitor.cli.console import EXIT_GOOD, EXIT_UNKNOWN, messages, output, refuse, show_problems
 from bridge_monitor.cli.texts import text
 from bridge_monitor.config import callable_spans
+from bridge_monitor.daemon.collector import settle_collector
 from bridge_monitor.domain import Inventory
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, LocalFaultError
@@ -82,6 +83,7 @@ async def _simulate(nation: Nation, duration: float | None, lang: Lang, *, as_js
         loop.add_signal_handler(number, stop.set)
     await nation.start()
     try:
+        settle_collector()
         rooms, faulty = len(nation.sites), len(nation.planned)
         if as_json:
             # The line a parent waits for: from now on every room answers.

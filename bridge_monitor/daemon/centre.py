@@ -164,9 +164,9 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         stack.callback(locks.close)
         patience = _ORPHAN_PATIENCE if settings.alone else _HAND_ORPHAN_PATIENCE
         ended = await end_orphans(ledger.orphans(), ledger.closed, patience)
-        sip = SipStack(settings.sip_host, settings.sip_port, on_closed=ledger.closed)
-        stack.callback(sip.close)
         lag = LoopLagMonitor()
+        sip = SipStack(settings.sip_host, settings.sip_port, on_closed=ledger.closed, on_late=lag.note_late)
+        stack.callback(sip.close)
         lag.start()
         stack.push_async_callback(lag.stop)
         engine = await MediaEngine.start(settings.engine)

@@ -81,6 +81,11 @@ class LoopLagMonitor:
         if lag > self._note_above:
             self._late.append((at, lag))
 
+    def note_late(self, at: float, late: float) -> None:
+        """Take into account that at loop time ``at`` something was read ``late`` seconds after it had come."""
+        if late > self._note_above:
+            self._late.append((at, late))
+
     def worst_since(self, since: float) -> float:
         """Return the longest lag noted since loop time ``since``, in seconds."""
         worst = 0.0

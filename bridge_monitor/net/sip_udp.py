@@ -15,6 +15,7 @@ from typing import Final
 
 from bridge_monitor.domain import LadderStep
 from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.net import clock, mmsg
 from bridge_monitor.net.clock import token
 from bridge_monitor.sip import (
     Address,
@@ -35,6 +36,12 @@ _ICMP_ERRORS: Final = frozenset(
     {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET}
 )
 _READS_PER_WAKE_UP: Final = 64
+_BUFFER_BYTES: Final = 4 << 20
+_CONTROL_BYTES: Final = 256
+"""For what comes beside a datagram: its time of arrival, and how many were dropped before it."""
+_TIMESPEC: Final = struct.Struct("=qq")
+_DROPS: Final = struct.Struct("=I")
+_LATE_SECONDS: Final = 0.02
 _LADDER_LIMIT: Final = 200
 _CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
 
@@ -43,6 +50,13 @@ WireTap = Callable[[bool, Address, Address, bytes], None]
 
 OnClosed = Callable[[str], None]
 """Called with the Call-ID of each call that is over, also one that nobody waits for any more."""
+
+
+OnLate = Callable[[float, float], None]
+
+
+def _never_mind(_at: float, _late: float) -> None:
+    return
 
 
 def _nobody(_call_id: str) -> None:
@@ -91,12 +105,24 @@ class SipUdp:
         port: Local port; 0 for any.
         dscp: Mark of the datagrams (0–63).
         on_closed: Is told of each call that is over.
+        on_late: Is told, in loop time and seconds, when a datagram had waited long in our socket.
+
+    Attributes:
+        overflowed_at: When it was last seen that the socket's buffer had overflowed, in loop time.
 
     Raises:
         LocalFaultError: The address can't be bound.
     """
 
-    def __init__(self, host: str, port: int, *, dscp: int = 24, on_closed: OnClosed = _nobody) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        dscp: int = 24,
+        on_closed: OnClosed = _nobody,
+        on_late: OnLate = _never_mind,
+    ) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             self._socket.bind((host, port))
@@ -105,12 +131,16 @@ class SipUdp:
             raise LocalFaultError(f"SIP can't listen on {host}:{port}: {error.strerror}") from error
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        mmsg.set_buffers(self._socket, _BUFFER_BYTES)
+        mmsg.enable_timestamps(self._socket)
+        mmsg.enable_overflow_count(self._socket)
         self.local: Address = self._socket.getsockname()
         self.agent = UserAgent(local=self.local, token=token)
         self.agent.on_message = self._on_message
         self._on_closed = on_closed
+        self._on_late = on_late
+        self._dropped = 0
+        self.overflowed_at = float("-inf")
         self.local_errors: dict[Address, str] = {}
         self._channels: dict[str, CallChannel] = {}
         self._unclaimed: list[tuple[str, float, Address, bytes]] = []
@@ -179,7 +209,7 @@ class SipUdp:
     def _on_readable(self) -> None:
         for _ in range(_READS_PER_WAKE_UP):
             try:
-                data, source = self._socket.recvfrom(65535)
+                data, told, _, source = self._socket.recvmsg(65535, _CONTROL_BYTES)
             except BlockingIOError:
                 # EPOLLERR wakes us as readable: the error queue may hold what the socket does not.
                 if not self._read_error_queue():
@@ -187,8 +217,24 @@ class SipUdp:
             except OSError:
                 self._read_error_queue()
             else:
-                self.agent.receive_datagram(data, source, self.now())
+                now = self.now()
+                self._look_at(told, now)
+                self.agent.receive_datagram(data, source, now)
         self.flush()
+
+    def _look_at(self, told: list[tuple[int, int, bytes]], now: float) -> None:
+        """See from what the kernel tells beside a datagram whether we are too slow: our fault is never a room's."""
+        for _, kind, data in told:
+            if kind == mmsg.SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(data)
+                late = clock.posix_now() - seconds - nanoseconds / 1e9
+                if late > _LATE_SECONDS:
+                    self._on_late(now, late)
+            elif kind == mmsg.SO_RXQ_OVFL:
+                (dropped,) = _DROPS.unpack(data)
+                if dropped != self._dropped:
+                    self._dropped = dropped
+                    self.overflowed_at = now
 
     def _read_error_queue(self) -> bool:
         """Hand one queued ICMP error to the agent (ip(7), IP_RECVERR); False if there is none."""
@@ -256,6 +302,7 @@ class SipStack:
         host: Address to listen on; ``0.0.0.0`` picks for each destination the address the kernel would use.
         port: Port to listen on; 0 for any.
         on_closed: Is told of each call that is over.
+        on_late: Is told when a datagram had waited long in a socket of ours, see `SipUdp`.
     """
 
     def __init__(
@@ -264,10 +311,12 @@ class SipStack:
         port: int = 0,
         *,
         on_closed: OnClosed = _nobody,
+        on_late: OnLate = _never_mind,
     ) -> None:
         self._host = host
         self._port = port
         self._on_closed = on_closed
+        self._on_late = on_late
         self._agents: dict[tuple[str, int], SipUdp] = {}
 
     def towards(self, destination: Address, *, source: str | None = None, dscp: int = 24) -> SipUdp:
@@ -281,8 +330,12 @@ class SipStack:
         if key not in self._agents:
             # The configured port belongs to the first agent of an address; another mark takes any port.
             port = self._port if all(known[0] != host for known in self._agents) else 0
-            self._agents[key] = SipUdp(host, port, dscp=dscp, on_closed=self._on_closed)
+            self._agents[key] = SipUdp(host, port, dscp=dscp, on_closed=self._on_closed, on_late=self._on_late)
         return self._agents[key]
+
+    def has_overflowed_since(self, since: float) -> bool:
+        """Return whether a socket was seen to have dropped datagrams since loop time ``since``: answers may be lost."""
+        return any(agent.overflowed_at >= since for agent in self._agents.values())
 
     async def drain(self, patience: float) -> int:
         """Wait until no call is open any more; return how many still are after ``patience`` seconds."""

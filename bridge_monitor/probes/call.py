@@ -14,6 +14,7 @@ from bridge_monitor.domain import Evidence, Grade, Outcome, ProbeResult
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket, Leg, StreamPlan
+from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError, resolve
 from bridge_monitor.net.sip_udp import WireTap
 from bridge_monitor.probes.judge import Verdict, judge_answered
@@ -220,6 +221,8 @@ class SipCall:
         invalid = list(story.stream.invalid) if story.stream else []
         if equipment.lag.worst_since(story.started) > LAG_LIMIT_SECONDS:
             invalid.append("loop_lag")
+        if equipment.stack.has_overflowed_since(story.started):
+            invalid.append(SOCKET_OVERFLOW)
         if verdict.outcome is Outcome.LOCAL_FAULT:
             invalid.append(verdict.reason or "local_fault")
         result = ProbeResult(

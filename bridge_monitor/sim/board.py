@@ -121,20 +121,21 @@ class Board:
         self.impaired = column("u1", sites)
         """1 where any of the above is set: the one look that healthy lines cost."""
 
-        self.received = column("u8", sites)
-        self.sent = column("u8", sites)
-        self.dropped_to_room = column("u8", sites)
-        self.dropped_from_room = column("u8", sites)
-        self.large_dropped = column("u8", sites)
-        self.duplicated = column("u8", sites)
-        self.held_back = column("u8", sites)
-        self.after_bye = column("u8", sites)
-        self.unreadable = column("u8", sites)
-        self.rtcp_received = column("u8", sites)
-        self.rtcp_sent = column("u8", sites)
+        # Signed: NumPy's add.at has no quick way for unsigned ones.
+        self.received = column("i8", sites)
+        self.sent = column("i8", sites)
+        self.dropped_to_room = column("i8", sites)
+        self.dropped_from_room = column("i8", sites)
+        self.large_dropped = column("i8", sites)
+        self.duplicated = column("i8", sites)
+        self.held_back = column("i8", sites)
+        self.after_bye = column("i8", sites)
+        self.unreadable = column("i8", sites)
+        self.rtcp_received = column("i8", sites)
+        self.rtcp_sent = column("i8", sites)
 
-        self.lateness = column("u8", len(LATENESS_EDGES_NS) + 1)
-        self.health = column("u8", 8)
+        self.lateness = column("i8", len(LATENESS_EDGES_NS) + 1)
+        self.health = column("i8", 8)
         self.bytes_used = carver.used
 
     @classmethod

@@ -29,7 +29,7 @@ _BUSY_DATAGRAMS: Final = 8
 _GATHER_SECONDS: Final = 0.001
 """Pause under load, so that one system call fetches many datagrams: it bounds what we add to a round trip."""
 _RUSH_DATAGRAMS: Final = 100
-_RUSH_GATHER_SECONDS: Final = 0.003
+_RUSH_GATHER_SECONDS: Final = 0.0015
 """The same when a thousand calls are up: a round's own cost must be shared by hundreds of datagrams."""
 _SHORT_NS: Final = 1_000_000
 """Waits below epoll's resolution are slept."""

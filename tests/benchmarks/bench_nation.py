@@ -87,7 +87,7 @@ def _run_once(options: argparse.Namespace, place: Path) -> dict[str, Any] | None
 
 def figures_of(one: nation.Run, made: country.Country, misses: int) -> dict[str, Any]:
     """Return the figures of one run."""
-    judged = country.judge({code: (r[2], r[3], bool(r[5])) for code, r in one.results.items()}, made)
+    judged = country.judge({code: (r[2], r[3], r[4], bool(r[5])) for code, r in one.results.items()}, made)
     for miss in judged.pop("misses")[:misses]:
         harness.say(f"  {miss}")
     healthy = [result for code, result in one.results.items() if code not in made.expected]

@@ -18,6 +18,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ALL_ROOMS: Final = 11_363
 """63 provinces, 705 districts, 10,595 communes (June 2024)."""
 SECONDS: Final = 10
+_SURE_LOSS: Final = 0.042
+"""Over three times the limit, and enough for one call of 500 packets to be sure of it (`quality.bounds`)."""
 _NONE: Final = "–"
 _HEALTHY: Final = ("reached", "good")
 
@@ -78,18 +80,18 @@ def write(folder: Path, rooms: int, faults: int, *, calls_per_second: float, cal
     return Country(folder, plan, {code: found for code, (_, found) in planted.items()}, rooms)
 
 
-def judge(results: dict[str, tuple[str, str, bool]], country: Country) -> dict[str, Any]:
+def judge(results: dict[str, tuple[str, str, str | None, bool]], country: Country) -> dict[str, Any]:
     """Hold each room's first result against what was planted.
 
     Args:
-        results: (outcome, grade, whether it is invalid) by site.
+        results: (outcome, grade, reason, whether it is invalid) by site.
         country: What was planted.
 
     Returns:
         faults_planted, faults_found, healthy_marked, invalid, and the misses as text.
     """
     found, marked, invalid, misses = 0, 0, 0, []
-    for code, (outcome, grade, is_invalid) in results.items():
+    for code, (outcome, grade, reason, is_invalid) in results.items():
         invalid += is_invalid
         wanted = country.expected.get(code, _HEALTHY)
         right = (outcome, grade) == wanted
@@ -97,8 +99,8 @@ def judge(results: dict[str, tuple[str, str, bool]], country: Country) -> dict[s
             found += right
         elif not right and not is_invalid:
             marked += 1
-        if not right:
-            misses.append(f"{code}: found {outcome}/{grade}, planted {'/'.join(wanted)}")
+        if not right and not is_invalid:
+            misses.append(f"{code}: found {outcome}/{grade} ({reason}), planted {'/'.join(wanted)}")
     return {
         "faults_planted": len(country.expected),
         "faults_found": found,
@@ -137,6 +139,8 @@ def _planted(count: int) -> Iterator[tuple[dict[str, Any], tuple[str, str]]]:
         for pair in parameters.replace(_NONE, "").split():
             name, _, value = pair.partition("=")
             entry[name] = float(value) if value.replace(".", "").isdigit() else value
+        if kind == "loss" and entry["rate"] < _SURE_LOSS:
+            entry["rate"] = _SURE_LOSS
         yield entry, (outcome, grade)
 
 

@@ -44,6 +44,14 @@ def test_worst_lag_is_that_since_the_moment_asked() -> None:
     assert monitor.last == 0.0
 
 
+def test_what_was_read_late_counts_as_lag() -> None:
+    monitor = LoopLagMonitor()
+    monitor.note_late(1.0, 0.7)
+    monitor.note_late(2.0, 0.01)
+    assert monitor.worst_since(0.5) == 0.7
+    assert monitor.worst_since(1.5) == 0.0
+
+
 async def test_a_blocked_loop_is_noticed() -> None:
     """Blocking the loop for 150 ms shows as a lag of at least 100 ms."""
     monitor = LoopLagMonitor(period=0.01)

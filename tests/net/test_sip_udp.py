@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.net import clock
 from bridge_monitor.net.sip_udp import CallChannel, SipStack, SipUdp, source_address_towards
 from bridge_monitor.sip import NoFinalAnswer, OptionsAnswered, SipUri, TransportFailed
 
@@ -404,3 +405,36 @@ class TestStack:
     def test_an_address_without_a_way_is_our_fault(self) -> None:
         with pytest.raises(LocalFaultError, match=r"no route to 255.255.255.255"):
             source_address_towards(("255.255.255.255", 9))
+
+
+class TestOurOwnSlowness:
+    async def test_a_datagram_that_waited_long_in_our_socket_is_told(
+        self, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the kernel's own time of arrival: a loop that never blocks for long can still be far behind."""
+        late: list[float] = []
+        opened = SipUdp("127.0.0.1", 0, on_late=lambda _at, seconds: late.append(seconds))
+        try:
+            real = clock.posix_now
+            peer.sendto(b"anything", opened.local)
+            await asyncio.sleep(0)
+            monkeypatch.setattr(clock, "posix_now", lambda: real() + 0.7)
+            peer.sendto(b"anything", opened.local)
+            async with asyncio.timeout(20.0):
+                while not any(seconds > 0.69 for seconds in late):  # noqa: ASYNC110 - nobody sets an event for it
+                    await asyncio.sleep(0)
+        finally:
+            opened.close()
+
+    async def test_a_full_receive_buffer_is_seen(self, stack: SipStack, peer: socket.socket) -> None:
+        udp = stack.towards(("127.0.0.1", 9))
+        udp._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        before = udp.now()
+        assert not stack.has_overflowed_since(before)
+        for _ in range(200):
+            peer.sendto(b"anything", udp.local)
+        async with asyncio.timeout(20.0):
+            while not stack.has_overflowed_since(before):
+                await asyncio.sleep(0)  # the loop reads
+                peer.sendto(b"the drops are told with the next datagram", udp.local)
+        assert not stack.has_overflowed_since(udp.now() + 1.0)

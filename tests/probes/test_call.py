@@ -129,6 +129,14 @@ class TestOurFault:
         result = (await call).result
         assert (result.outcome, result.grade, result.invalid) == (Outcome.REACHED, Grade.INVALID, ("loop_lag",))
 
+    async def test_answers_that_our_own_socket_may_have_dropped_make_it_invalid(self, line: Line, room: Room) -> None:
+        room.answers()
+        call = line.calling(room.uri, duration_seconds=0.2)
+        await room.until_it_has("ACK")
+        line.stack.towards(("127.0.0.1", 9)).overflowed_at = line.equipment.now()
+        result = (await call).result
+        assert (result.outcome, result.grade, result.invalid) == (Outcome.REACHED, Grade.INVALID, ("socket_overflow",))
+
     async def test_a_call_that_left_the_grade_open_stays_untested(self, line: Line, room: Room) -> None:
         """Nobody answered, and the loop was late: there is no figure that could be wrong."""
         room.script["INVITE"] = lambda request: [room.response(request, "180 Ringing")]
