@@ -241,7 +241,7 @@ def _open_locks(state_dir: Path) -> SiteLocks:
     try:
         return SiteLocks(path)
     except OSError as error:
-        raise _not_kept(path, error) from error
+        raise _not_kept(Path(error.filename), error) from error
 
 
 def _not_kept(path: Path, error: OSError) -> LocalFaultError:

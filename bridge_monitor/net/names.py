@@ -27,6 +27,15 @@ class NameNotFoundError(BridgeMonitorError):
         self.reason = reason
 
 
+def _is_ipv4(host: str) -> bool:
+    """Return whether the host is an IPv4 address in dotted decimal form."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 async def resolve(host: str, port: int, *, timeout: float = RESOLVE_TIMEOUT_SECONDS) -> tuple[str, int]:  # noqa: ASYNC109 - the bound is the point
     """Return the address to send to.
 
@@ -38,6 +47,8 @@ async def resolve(host: str, port: int, *, timeout: float = RESOLVE_TIMEOUT_SECO
     Raises:
         NameNotFoundError: No such name, a silent resolver, or an IPv6 literal.
     """
+    if _is_ipv4(host):
+        return host, port
     try:
         literal = ipaddress.ip_address(host.strip("[]"))
     except ValueError:

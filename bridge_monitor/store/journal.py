@@ -20,6 +20,7 @@ SCHEMA: Final = "bridge_monitor.dialogs/1"
 
 _HEADER: Final = json.dumps({"schema": SCHEMA}, separators=(",", ":")).encode() + b"\n"
 _MODE: Final = 0o600  # records name rooms' addresses
+_JSON: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class DialogJournal:
@@ -48,6 +49,7 @@ class DialogJournal:
         self._mend_line = False
         self._lock_fd = self._lock()
         self._fd = -1
+        self._size = 0
         try:
             self._open, self.torn_lines = self._read()
             self._orphans = tuple(self._open.values())
@@ -158,27 +160,28 @@ class DialogJournal:
             self._mend_line = True
             _write_all(self._fd, line)
             self._mend_line = False
-            size = os.fstat(self._fd).st_size
         except OSError as error:
             raise self._fault(error) from error
-        if size > self._next_compaction:
-            self._compact(size)
+        self._size += len(line)
+        if self._size > self._next_compaction:
+            self._compact()
 
-    def _compact(self, size: int) -> None:
+    def _compact(self) -> None:
         try:
             self._rewrite(sync=False)
         except OSError:
             # A full disk: the old file is whole and still ours. Try again when it has doubled.
-            self._next_compaction = size * 2
+            self._next_compaction = self._size * 2
             return
-        self._next_compaction = max(self._compact_bytes, 2 * os.fstat(self._fd).st_size)
+        self._next_compaction = max(self._compact_bytes, 2 * self._size)
 
     def _rewrite(self, *, sync: bool) -> None:
         """Replace the file by one with the open calls only: at every moment one of the two is whole."""
         beside = self._path.with_name(self._path.name + ".new")
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, _MODE)
+        content = b"".join([_HEADER, *self._lines()])
         try:
-            _write_all(fd, b"".join([_HEADER, *self._lines()]))
+            _write_all(fd, content)
             if sync:
                 os.fsync(fd)
             beside.replace(self._path)
@@ -187,7 +190,7 @@ class DialogJournal:
             raise
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd = fd
+        self._fd, self._size = fd, len(content)
         self._mend_line = False
 
     def _lines(self) -> Iterable[bytes]:
@@ -199,7 +202,7 @@ class DialogJournal:
 
 def _encode(entry: Mapping[str, Any]) -> bytes:
     # ASCII: bytes of a peer that are no UTF-8 travel as lone surrogates, which only the escaped form can carry.
-    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+    return _JSON(entry).encode() + b"\n"
 
 
 def _replay(line: bytes, calls: dict[str, dict[str, Any]]) -> bool:

@@ -282,8 +282,8 @@ class TestFaultsOfThisMachine:
         assert "may not write" in told
 
     async def test_a_lock_file_that_cannot_be_opened(self, tmp_path: Path) -> None:
-        (tmp_path / "sites.lock").mkdir()
-        assert "sites.lock: the lock can't be kept: Is a directory" in await self._fault(
+        (tmp_path / "sites.lock.00").mkdir()
+        assert "sites.lock.00: the lock can't be kept: Is a directory" in await self._fault(
             CentreSettings(state_dir=tmp_path)
         )
 

@@ -5,7 +5,7 @@ Owns their shapes and checks; must not import asyncio or numpy, since both sides
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -158,8 +158,8 @@ class StreamPlan:
         hosts = (("remote_host", self.remote_host), ("source_host", self.source_host or "0.0.0.0"))  # noqa: S104 (none named)
         for name, host in hosts:
             try:
-                ipaddress.IPv4Address(host)
-            except ValueError:
+                socket.inet_pton(socket.AF_INET, host)
+            except (OSError, ValueError):
                 problems.append(f"{name} {host!r} is no IPv4 address")
         if self.codec not in SILENCE:
             problems.append(f"codec {self.codec!r} is none of {', '.join(SILENCE)}")
@@ -193,7 +193,7 @@ class StreamPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> StreamPlan:

@@ -45,6 +45,7 @@ class EngineProcess:
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._outbox: deque[bytes] = deque()
+        self._blocked = False
         self._on_message: Callable[[bytes], None] | None = None
         self._on_death: Callable[[], None] | None = None
 
@@ -113,11 +114,14 @@ class EngineProcess:
                 self._channel.send(self._outbox[0])
             except BlockingIOError:
                 self._loop.add_writer(self._channel, self._write)
+                self._blocked = True
                 return
             except ConnectionError:
                 return  # the reader notices the end
             self._outbox.popleft()
-        self._loop.remove_writer(self._channel)
+        if self._blocked:
+            self._loop.remove_writer(self._channel)
+            self._blocked = False
 
     def _died(self) -> None:
         self._close_channel()

@@ -5,7 +5,7 @@ Owns what is free and who uses which port; must not talk to the engine.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 
 from bridge_monitor.errors import PortsExhaustedError
 from bridge_monitor.net.engine.plan import EngineSettings
@@ -21,7 +21,8 @@ class RowBook:
             deque(range(pair * per_pair, min((pair + 1) * per_pair, settings.rows)))
             for pair in range(settings.port_pairs)
         ]
-        self._hosts: list[Counter[str]] = [Counter() for _ in range(settings.port_pairs)]
+        self._hosts: list[dict[str, int]] = [{} for _ in range(settings.port_pairs)]
+        self._loads = [0] * settings.port_pairs
         self._used: dict[int, str] = {}
         self._next = 0
 
@@ -47,15 +48,16 @@ class RowBook:
         for turn in range(count):
             pair = (self._next + turn) % count
             if self._free[pair]:
-                hosts = self._hosts[pair]
-                found = (hosts[remote_host], hosts.total(), turn)
-                best = min(best, found) if best else found
+                found = (self._hosts[pair].get(remote_host, 0), self._loads[pair], turn)
+                if best is None or found < best:
+                    best = found
         if best is None:
             raise PortsExhaustedError(f"all {len(self._used)} rows of the media engine are used")
         pair = (self._next + best[2]) % count
         self._next = pair + 1
         row = self._free[pair].popleft()
-        self._hosts[pair][remote_host] += 1
+        self._hosts[pair][remote_host] = best[0] + 1
+        self._loads[pair] += 1
         self._used[row] = remote_host
         return row
 
@@ -63,7 +65,8 @@ class RowBook:
         """Make a row free; it is the last of its port to be used again."""
         pair = self.pair_of(row)
         host = self._used.pop(row)
-        self._hosts[pair][host] -= 1
-        if not self._hosts[pair][host]:
-            del self._hosts[pair][host]
+        self._loads[pair] -= 1
+        left = self._hosts[pair].pop(host) - 1
+        if left:
+            self._hosts[pair][host] = left
         self._free[pair].append(row)

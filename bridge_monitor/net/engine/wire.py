@@ -20,11 +20,12 @@ _CAPTURE: Final = struct.Struct("!BBIIqHIHH")
 _CAPTURE_KIND: Final = 1  # JSON begins with "{"
 _SENT: Final = 1
 _RTCP: Final = 2
+_JSON: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode(message: dict[str, Any]) -> bytes:
     """Return a message's bytes."""
-    return json.dumps(message, separators=(",", ":")).encode()
+    return _JSON(message).encode()
 
 
 def decode(data: bytes) -> dict[str, Any]:
