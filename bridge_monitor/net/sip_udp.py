@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import socket
 import struct
 from collections import deque
@@ -42,6 +43,8 @@ _CONTROL_BYTES: Final = 256
 _TIMESPEC: Final = struct.Struct("=qq")
 _DROPS: Final = struct.Struct("=I")
 _LATE_SECONDS: Final = 0.02
+_TIMER_GRAIN: Final = 0.02
+"""Timers fire together so often, in seconds: each call leaves two behind that only clean up (K and M)."""
 _LADDER_LIMIT: Final = 200
 _CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
 
@@ -195,6 +198,7 @@ class SipUdp:
             return
         # An armed timer that is too early costs one needless wake-up; re-arming at each datagram would cost more.
         if due < self._timer_at:
+            due = math.ceil(due / _TIMER_GRAIN) * _TIMER_GRAIN
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = due
@@ -207,12 +211,13 @@ class SipUdp:
         self.flush()
 
     def _on_readable(self) -> None:
-        for _ in range(_READS_PER_WAKE_UP):
+        for number in range(_READS_PER_WAKE_UP):
             try:
                 data, told, _, source = self._socket.recvmsg(65535, _CONTROL_BYTES)
             except BlockingIOError:
-                # EPOLLERR wakes us as readable: the error queue may hold what the socket does not.
-                if not self._read_error_queue():
+                # EPOLLERR wakes us as readable: the error queue may hold what the socket does not. If a datagram woke
+                # us, it isn't asked: it would wake us again.
+                if number or not self._read_error_queue():
                     break
             except OSError:
                 self._read_error_queue()

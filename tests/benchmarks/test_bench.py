@@ -49,3 +49,19 @@ def test_media_counts_what_sipp_sends() -> None:
     done = _bench("media", *small)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["figures"]["sipp_packets_per_cpu_second"] > 0
+
+
+@pytest.mark.peer("gcc")
+@pytest.mark.peer("sipp")
+def test_signalling_compares_complete_calls_with_sipps_own() -> None:
+    """Every call of both sides is a complete one, or the run would be void; the ratio is that of the two figures."""
+    small = ["--rate", "100", "--calls", "200", "--runs", "1", "--drain", "0"]
+    done = _bench("signalling", *small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["bench"] == "signalling"
+    figures = last["figures"]
+    ours, theirs = figures["ours_calls_per_cpu_second"], figures["sipp_calls_per_cpu_second"]
+    assert ours > 0
+    assert figures["ratio_to_sipp"] == pytest.approx(ours / theirs, abs=0.002)
+    assert figures["c_loop_packets_per_cpu_second"] > 0
