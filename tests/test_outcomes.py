@@ -101,6 +101,16 @@ class TestAdvisories:
     def test_an_advisory_is_the_room_s_and_never_the_carrier_s(self, documented_advisories: Rows) -> None:
         assert {row["whose"] for row in documented_advisories} == {"room"}
 
+    def test_a_fault_that_shows_as_an_advisory_names_it(
+        self, documented_faults: Rows, documented_advisories: Rows
+    ) -> None:
+        """What the room does is told as "…: advisory `name`"."""
+        known = {row["advisory"] for row in documented_advisories}
+        for row in documented_faults:
+            _, _, named = row["what the room does"].partition(": advisory ")
+            assert faults.expected_advisories(_fault(row)) == ((named.strip("`"),) if named else ()), row
+            assert not named or named.strip("`") in known
+
     def test_each_says_what_was_found_and_what_to_do(self, documented_advisories: Rows) -> None:
         assert [row for row in documented_advisories if not row["what was found"] or not row["what to do"]] == []
 
