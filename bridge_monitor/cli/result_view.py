@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bridge_monitor.cli.level_view import level_line
 from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult
 from bridge_monitor.domain.wording import (
     Lang,
@@ -107,6 +108,8 @@ def result_panel(result: ProbeResult, lang: Lang, name: str = "") -> RenderableT
     parts: list[RenderableType] = [head, facts, Text(), _phases(result, lang)]
     for stream in result.media:
         parts += [Text(), _media_title(stream), _media(stream, lang)]
+        if line := level_line(stream, lang):
+            parts.append(line)
     title = " · ".join(part for part in (result.target.site, name, result.target.uri) if part)
     return Panel(Group(*parts), title=Text(title), border_style=style, box=ROUNDED, expand=False)
 

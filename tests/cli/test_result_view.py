@@ -110,6 +110,11 @@ class TestPanel:
         assert "of_the_future" in shown
         assert "too busy" in shown or "late" in shown
 
+    def test_the_sound_from_the_room_is_shown_where_it_was_measured(self, draw: Draw) -> None:
+        heard = replace(AUDIO, audio_level_dbov=-25.0, audio_active_ratio=0.5)
+        assert "−25.0 dBov" in draw(result_panel(replace(RESULT, media=(heard,)), "vi"))
+        assert "dBov" not in draw(result_panel(RESULT, "vi"))
+
     def test_an_advisory_says_what_was_found_and_what_to_do(self, draw: Draw) -> None:
         """It stands beside whose the fault is, and changes nothing of it."""
         advised = replace(RESULT, advisories=(Advisory.SILENT_ROOM, "of_the_future"))
