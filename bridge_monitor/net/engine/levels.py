@@ -22,6 +22,8 @@ from bridge_monitor.rtp.level import (
 from bridge_monitor.rtp.packet import HeaderBatch
 
 _CODECS: Final = {0: "PCMU", 8: "PCMA"}
+_MEASURED: Final = np.isin(np.arange(128), [*_CODECS, COMFORT_NOISE])
+"""By payload type. Whatever else comes, as video does, must cost nothing here."""
 
 
 class Levels:
@@ -50,8 +52,9 @@ class Levels:
         places = np.flatnonzero(SAMPLED[headers.seq] | (headers.payload_type == COMFORT_NOISE))
         row = rows[places]
         theirs = headers.valid[places] & (row != NO_ROW) & (self._demux.own_ssrc[row] != headers.ssrc[places])
+        theirs &= _MEASURED[headers.payload_type[places]]
         if not theirs.any():
-            return  # nothing but echoes
+            return  # nothing but echoes and video
         places = places[theirs]
         start, size, kind = headers.payload_start[places], headers.payload_bytes[places], headers.payload_type[places]
         # A payload type stands for one codec, so alike are packets of one codec, header and length: nearly always all.
@@ -69,7 +72,7 @@ class Levels:
             rows, data = rows[accepted], data[accepted]
         if payload_type == COMFORT_NOISE:
             self._count(rows, comfort_noise_powers(data[:, start]), COMFORT_NOISE_SAMPLES)
-        elif payload_type in _CODECS:
+        else:
             self._count(rows, powers(_CODECS[payload_type], data[:, start : start + size]), size)
 
     def _count(self, rows: Array, power: Array, samples: int) -> None:
