@@ -147,6 +147,12 @@ def documented_invalid_reasons() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
+def documented_advisories() -> list[dict[str, str]]:
+    """Return the table "Advisories" of docs/outcomes.md: advisory, whose, what was found, what to do."""
+    return _table_after((ROOT / "docs/outcomes.md").read_text("utf-8"), "Advisories")
+
+
+@pytest.fixture(scope="session")
 def documented_faults() -> list[dict[str, str]]:
     """Return the table "Simulated faults" of docs/outcomes.md: fault, with, outcome, reason, grade."""
     return _table_after((ROOT / "docs/outcomes.md").read_text("utf-8"), "Simulated faults")

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from bridge_monitor.domain import Grade, Outcome
+from bridge_monitor.domain import Advisory, Grade, Outcome
 from bridge_monitor.net.engine.plan import INVALID_REASONS
 from bridge_monitor.probes.judge import grade_of, judge_status
 from bridge_monitor.sim import faults
@@ -92,6 +92,27 @@ class TestInvalidMeasurements:
 
     def test_each_says_what_to_do_here(self, documented_invalid_reasons: Rows) -> None:
         assert [row for row in documented_invalid_reasons if not row["what to do"]] == []
+
+
+class TestAdvisories:
+    def test_every_advisory_is_documented_and_none_else(self, documented_advisories: Rows) -> None:
+        assert [row["advisory"] for row in documented_advisories] == list(Advisory)
+
+    def test_an_advisory_is_the_room_s_and_never_the_carrier_s(self, documented_advisories: Rows) -> None:
+        assert {row["whose"] for row in documented_advisories} == {"room"}
+
+    def test_a_fault_that_shows_as_an_advisory_names_it(
+        self, documented_faults: Rows, documented_advisories: Rows
+    ) -> None:
+        """What the room does is told as "…: advisory `name`"."""
+        known = {row["advisory"] for row in documented_advisories}
+        for row in documented_faults:
+            _, _, named = row["what the room does"].partition(": advisory ")
+            assert faults.expected_advisories(_fault(row)) == ((named.strip("`"),) if named else ()), row
+            assert not named or named.strip("`") in known
+
+    def test_each_says_what_was_found_and_what_to_do(self, documented_advisories: Rows) -> None:
+        assert [row for row in documented_advisories if not row["what was found"] or not row["what to do"]] == []
 
 
 class TestSimulatedFaults:

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge_monitor.cli.texts import text
-from bridge_monitor.diagnosis import ProvinceSummary, by_province, rank_worst
+from bridge_monitor.diagnosis import ProvinceSummary, advised_sites, by_province, rank_worst
 from bridge_monitor.domain import Grade, Inventory, SiteGrade, SiteState, Snapshot
-from bridge_monitor.domain.wording import Lang, outcome_text, owner_text, site_grade_text
+from bridge_monitor.domain.wording import Lang, advisory_text, outcome_text, owner_text, site_grade_text
 
 STYLES: Final = {
     SiteGrade.GOOD: "green",
@@ -67,6 +67,15 @@ def worst(snapshot: Snapshot, lang: Lang, *, provinces: int = 8, sites: int = 12
     if len(ranked) > sites:
         parts.append(Text(text("more", lang, count=len(ranked) - sites), style="dim"))
     return Group(*parts)
+
+
+def advisory_lines(snapshot: Snapshot, lang: Lang, *, sites: int = 8) -> list[str]:
+    """Return a line for each advisory: how many rooms have it, what it says, and the first rooms' codes."""
+    lines = []
+    for advisory, codes in sorted(advised_sites(snapshot.states, snapshot.inventory).items()):
+        named = ", ".join(codes[:sites]) + (", …" if len(codes) > sites else "")
+        lines.append(text("advised", lang, count=len(codes), what=advisory_text(advisory, lang), sites=named))
+    return lines
 
 
 def _provinces(summaries: list[ProvinceSummary], inventory: Inventory, lang: Lang) -> RenderableType:

@@ -13,8 +13,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bridge_monitor.cli.level_view import level_line
 from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult
-from bridge_monitor.domain.wording import Lang, grade_text, invalid_text, next_step, outcome_text, owner_text
+from bridge_monitor.domain.wording import (
+    Lang,
+    advisory_step,
+    advisory_text,
+    grade_text,
+    invalid_text,
+    next_step,
+    outcome_text,
+    owner_text,
+)
 
 STYLES: Final = {
     Grade.GOOD: "green",
@@ -44,6 +54,7 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
     "owner": ("Trách nhiệm", "Whose it is"),
     "next": ("Việc cần làm", "What to do"),
     "why_invalid": ("Phép đo không hợp lệ, lỗi phía ta", "Measurement invalid, our own fault"),
+    "advisory": ("Lưu ý cho điểm cầu", "Advisory for the room"),
     "not_measured": ("không đo được", "not measured"),
     "again": ("gửi lại", "retransmission"),
     "us": ("ta", "us"),
@@ -92,9 +103,13 @@ def result_panel(result: ProbeResult, lang: Lang, name: str = "") -> RenderableT
         facts.add_row("SIP", printable(f"{result.sip.status} {result.sip.reason}"))
     if result.invalid:
         facts.add_row(label("why_invalid", lang), ", ".join(invalid_text(reason, lang) for reason in result.invalid))
+    for advisory in result.advisories:
+        facts.add_row(label("advisory", lang), _advice(advisory, lang))
     parts: list[RenderableType] = [head, facts, Text(), _phases(result, lang)]
     for stream in result.media:
         parts += [Text(), _media_title(stream), _media(stream, lang)]
+        if line := level_line(stream, lang):
+            parts.append(line)
     title = " · ".join(part for part in (result.target.site, name, result.target.uri) if part)
     return Panel(Group(*parts), title=Text(title), border_style=style, box=ROUNDED, expand=False)
 
@@ -117,6 +132,12 @@ def ladder(evidence: Evidence, lang: Lang) -> RenderableType:
             Text(printable(step.text.rstrip())),
         ]
     return Group(*texts)
+
+
+def _advice(advisory: str, lang: Lang) -> Text:
+    step = advisory_step(advisory, lang)
+    advice = Text(printable(advisory_text(advisory, lang)), style="yellow")
+    return advice.append(f": {step}", style="default") if step else advice
 
 
 def _title(step: LadderStep, lang: Lang) -> str:

@@ -28,7 +28,7 @@ from bridge_monitor.cli.console import (
     run_interruptibly,
     show_problems,
 )
-from bridge_monitor.cli.nation_view import count_grades, progress_line, worst
+from bridge_monitor.cli.nation_view import advisory_lines, count_grades, progress_line, worst
 from bridge_monitor.cli.texts import refusal, text
 from bridge_monitor.config import Configuration
 from bridge_monitor.daemon.centre import CallCentre, CentreSettings, open_centre
@@ -180,6 +180,8 @@ class _Notes:
         if not self._as_json:
             output().print(worst(snapshot, lang, sites=50))
             output().print(self._total(snapshot), style="bold")
+            for line in advisory_lines(snapshot, lang):
+                output().print(line, style="cyan")
         for site, reason in self._service.plan.obstacles.items():
             console.print(
                 text("refused_site", lang, site=site, reason=reason, why=refusal(reason, lang)), style="yellow"

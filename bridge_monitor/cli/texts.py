@@ -145,6 +145,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{good} tốt, {degraded} suy giảm, {failed} không đạt, {busy} bận, {untested} chưa đo; {seconds} giây",
         "{good} good, {degraded} degraded, {failed} failed, {busy} busy, {untested} untested; {seconds} s",
     ),
+    "advised": (
+        "Lưu ý, không phải lỗi đường truyền: {count} điểm cầu, {what} ({sites})",
+        "Advisory, no fault of the line: {count} rooms, {what} ({sites})",
+    ),
     "nothing_to_call": (
         "không có điểm cầu nào để gọi theo lựa chọn này; xem `bridge-monitor sites list`",
         "no site to call by this choice; see `bridge-monitor sites list`",

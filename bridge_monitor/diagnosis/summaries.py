@@ -1,4 +1,4 @@
-"""Counts over the nation: the worst provinces with what leads there, the worst sites.
+"""Counts over the nation: the worst provinces with what leads there, the worst sites, the advised ones.
 
 Owns counting and ranking; must not explain: counts are no incidents.
 """
@@ -73,6 +73,16 @@ def rank_worst(states: Mapping[str, SiteState], inventory: Inventory, limit: int
 
     bad = (state for state in states.values() if _is_bad(state) and state.site in inventory)
     return sorted(bad, key=rank)[:limit]
+
+
+def advised_sites(states: Mapping[str, SiteState], inventory: Inventory) -> dict[str, list[str]]:
+    """Return the codes of the sites with each advisory, in the inventory's order; no word of it is against a line."""
+    found: dict[str, list[str]] = {}
+    for site in inventory.testable():
+        state = states.get(site.code)
+        for advisory in state.last_valid.advisories if state and state.last_valid else ():
+            found.setdefault(advisory, []).append(site.code)
+    return found
 
 
 def _is_bad(state: SiteState) -> bool:

@@ -5,6 +5,7 @@ from bridge_monitor.domain.event import Event, QuietHours, Window
 from bridge_monitor.domain.evidence import Evidence, LadderStep
 from bridge_monitor.domain.ids import time_ordered_id
 from bridge_monitor.domain.results import (
+    Advisory,
     Grade,
     Inbound,
     MediaMode,
@@ -22,6 +23,7 @@ from bridge_monitor.domain.sites import Inventory, Site
 from bridge_monitor.domain.snapshot import EventPhase, SiteGrade, SiteState, Snapshot, SweepProgress
 
 __all__ = [
+    "Advisory",
     "Contact",
     "ContactScope",
     "Event",

@@ -55,6 +55,17 @@ class Grade(StrEnum):
     INVALID = "invalid"
 
 
+class Advisory(StrEnum):
+    """Something of the room that its technician should know, though nothing is wrong with the line.
+
+    Closed: each member has its row in ``docs/outcomes.md``. An advisory never changes outcome, grade or a site's
+    standing, and is never evidence against a carrier.
+    """
+
+    SILENT_ROOM = "silent_room"
+    NO_VIDEO = "no_video"
+
+
 class MediaMode(StrEnum):
     """What the figures of a stream rest on.
 
@@ -155,6 +166,10 @@ class MediaResult:
     mos: float | None = None
     unexpected_source: bool = False
     """RTP came from another address or port than the room's SDP named (RFC 4961)."""
+    audio_level_dbov: float | None = None
+    """Mean level of the room's own audio, −127 (digital silence) to 0 dBov (RFC 6464 §3); None for an echo of ours."""
+    audio_active_ratio: float | None = None
+    """Share of that audio above −60 dBov, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +192,7 @@ class ProbeResult:
         sip: The SIP response the outcome rests on.
         media: One entry a stream.
         invalid: Reasons why the measurement is not to be believed, each our own fault (DESIGN rule 2).
+        advisories: What the room's technician should know (`Advisory`, in its order); never evidence against the line.
     """
 
     id: str
@@ -194,6 +210,7 @@ class ProbeResult:
     sip: SipStatus | None = None
     media: tuple[MediaResult, ...] = ()
     invalid: tuple[str, ...] = ()
+    advisories: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result's one plain serialised form: JSON types only, keys as in the issue and the README."""
@@ -214,6 +231,7 @@ class ProbeResult:
             "sip": asdict(self.sip) if self.sip else None,
             "media": [_media_to_dict(stream) for stream in self.media],
             "invalid": list(self.invalid),
+            "advisories": [str(name) for name in self.advisories],
         }
 
     @classmethod
@@ -243,6 +261,7 @@ class ProbeResult:
             sip=_known(SipStatus, sip) if sip else None,
             media=tuple(_media_from_dict(stream) for stream in plain["media"]),
             invalid=tuple(plain["invalid"]),
+            advisories=tuple(plain.get("advisories", ())),
         )
 
 
@@ -267,6 +286,8 @@ def _media_from_dict(plain: Mapping[str, Any]) -> MediaResult:
         r_factor=plain["r_factor"],
         mos=plain["mos"],
         unexpected_source=plain.get("unexpected_source", False),
+        audio_level_dbov=plain.get("audio_level_dbov"),
+        audio_active_ratio=plain.get("audio_active_ratio"),
     )
 
 

@@ -1,4 +1,4 @@
-"""What outcomes, grades and phases mean in plain words, whose a fault is, and what to do next: Vietnamese and English.
+"""What outcomes, grades, phases and advisories mean, whose a fault is, what to do next: in Vietnamese and English.
 
 Owns how the words are found; what a call can end with stands in `domain.situations`.
 """
@@ -6,22 +6,27 @@ Owns how the words are found; what a call can end with stands in `domain.situati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from bridge_monitor.domain.results import Grade, Outcome
+from bridge_monitor.domain.results import Advisory, Grade, Outcome
 from bridge_monitor.domain.situations import SITUATIONS, Lang, Owner, Situation, Text
 from bridge_monitor.domain.snapshot import EventPhase, SiteGrade
 
 __all__ = [
+    "ADVISORIES",
     "GRADES",
     "INVALID_REASONS",
     "OWNERS",
     "PHASES",
     "SITE_GRADES",
+    "Advice",
     "Lang",
     "Owner",
     "Text",
+    "advisory_step",
+    "advisory_text",
     "grade_text",
     "invalid_text",
     "next_step",
@@ -90,6 +95,35 @@ INVALID_REASONS: Final[Mapping[str, Text]] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an advisory says of the room, and what its technician may do."""
+
+    means: Text
+    todo: Text
+
+
+ADVISORIES: Final[Mapping[str, Advice]] = MappingProxyType(
+    {
+        Advisory.SILENT_ROOM: Advice(
+            Text("không nghe thấy gì từ điểm cầu (im lặng)", "nothing is heard from the room (silence)"),
+            Text(
+                "kiểm tra micrô: có bị tắt tiếng, chưa cắm hoặc chưa được chọn không",
+                "look at the microphone: muted, not plugged in or not selected",
+            ),
+        ),
+        Advisory.NO_VIDEO: Advice(
+            Text("không thấy hình từ điểm cầu", "no picture comes from the room"),
+            Text(
+                "kiểm tra camera: có bị tắt, chưa cắm hoặc đang bị che không; bật hình ảnh trên thiết bị đầu cuối",
+                "look at the camera: off, not plugged in or covered; switch on video in the endpoint",
+            ),
+        ),
+    }
+)
+"""By `Advisory`; looked up by text, since results of later versions may name others."""
+
+
 def outcome_text(outcome: Outcome, reason: str | None, lang: Lang) -> str:
     """Return what happened, in plain words; a detail without words of its own follows in brackets."""
     words = _situation(outcome, reason).means.of(lang)
@@ -134,3 +168,15 @@ def invalid_text(reason: str, lang: Lang) -> str:
     """Return in words why a measurement is not to be believed; a reason without words of its own stays as it is."""
     text = INVALID_REASONS.get(reason)
     return text.of(lang) if text else reason
+
+
+def advisory_text(advisory: str, lang: Lang) -> str:
+    """Return what an advisory says of the room; one without words of its own stays as it is."""
+    advice = ADVISORIES.get(advisory)
+    return advice.means.of(lang) if advice else advisory
+
+
+def advisory_step(advisory: str, lang: Lang) -> str:
+    """Return what the room's technician may do about it; empty for an advisory without words of its own."""
+    advice = ADVISORIES.get(advisory)
+    return advice.todo.of(lang) if advice else ""

@@ -17,11 +17,13 @@ from bridge_monitor.net.engine import CapturedPacket, Leg, StreamPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError, resolve
 from bridge_monitor.net.sip_udp import WireTap
+from bridge_monitor.probes.advice import advise
 from bridge_monitor.probes.judge import Verdict, judge_answered
 from bridge_monitor.probes.media import media_result
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.probes.signalling import Signalling
 from bridge_monitor.probes.story import Progress, Story, quiet
+from bridge_monitor.rtp.level import COMFORT_NOISE
 from bridge_monitor.rtp.report import StreamReport
 from bridge_monitor.sdp import AudioAnswer, NegotiationFailure, SessionDescription, audio_offer, negotiate_audio
 from bridge_monitor.sip import Answered, SipUri
@@ -171,7 +173,8 @@ class SipCall:
             rtcp_port=audio.rtcp_port,
             payload_type=audio.payload_type,
             codec=audio.codec,
-            accepted_payload_types=audio.accepted_payload_types,
+            # Rooms send comfort noise in their pauses whether or not it was offered.
+            accepted_payload_types=(*audio.accepted_payload_types, COMFORT_NOISE),
             ssrc=clock.random_bits(32),
             first_seq=clock.random_bits(16),
             first_timestamp=clock.random_bits(32),
@@ -241,6 +244,7 @@ class SipCall:
             sip=story.status,
             media=(media_result(story.stream, codec=story.codec),) if story.stream else (),
             invalid=tuple(dict.fromkeys(invalid)),
+            advisories=advise(story.stream) if story.stream and not invalid else (),
         )
         evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
         return Finished(result, evidence, story.stream, packets)

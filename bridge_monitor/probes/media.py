@@ -51,6 +51,8 @@ def media_result(report: StreamReport, *, codec: str, kind: str = "audio") -> Me
         r_factor=score.r_factor if score else None,
         mos=score.mos if score else None,
         unexpected_source=report.unexpected_source,
+        audio_level_dbov=report.level.mean_dbov if report.level else None,
+        audio_active_ratio=report.level.active_ratio if report.level else None,
     )
 
 

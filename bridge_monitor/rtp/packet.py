@@ -101,6 +101,7 @@ class HeaderBatch:
         seq: Sequence number.
         timestamp: RTP timestamp.
         ssrc: Synchronisation source.
+        payload_start: Where the payload begins.
         payload_bytes: Bytes of payload, without padding.
     """
 
@@ -110,6 +111,7 @@ class HeaderBatch:
     seq: NDArray[np.int64]
     timestamp: NDArray[np.int64]
     ssrc: NDArray[np.int64]
+    payload_start: NDArray[np.int64]
     payload_bytes: NDArray[np.int64]
 
 
@@ -144,6 +146,7 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
         seq=word & 0xFFFF,
         timestamp=timestamp,
         ssrc=ssrc,
+        payload_start=start,
         payload_bytes=length - start - padding,
     )
 

@@ -138,6 +138,24 @@ class PeerReportSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioLevel:
+    """How loud the peer's own stream was, by the packets looked at (`rtp.level`, one in eight).
+
+    Attributes:
+        mean_dbov: Level of the mean square over all of them, −127 (digital silence) to 0 dBov. Where a room sends
+            nothing in its pauses, the pauses don't count.
+        loudest_dbov: Level of the loudest packet.
+        active_ratio: Share of packets above −60 dBov.
+        packets: Packets looked at.
+    """
+
+    mean_dbov: float
+    loudest_dbov: float
+    active_ratio: float
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
 class LatenessSummary:
     """How much later than planned our own packets left: the engine's timer error."""
 
@@ -166,6 +184,7 @@ class StreamReport:
         invalid: Reasons why the figures are not to be believed, each our own fault.
         peer_silent_reports: Sender or receiver reports of the peer, two seconds or more after we began to send, without
             a block on our stream: it had received nothing of it (RFC 3550 §6.4).
+        level: How loud the peer's own stream was; None if nothing of it was looked at.
     """
 
     packets_sent: int
@@ -181,6 +200,7 @@ class StreamReport:
     lateness: LatenessSummary | None
     invalid: tuple[str, ...]
     peer_silent_reports: int = 0
+    level: AudioLevel | None = None
 
 
 def _quantile(ordered: Sequence[int], share: float) -> float:

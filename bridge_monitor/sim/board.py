@@ -38,6 +38,8 @@ class Line(IntFlag):
     """The room sends no RTCP."""
     ODD_PORT = 16
     """The room's RTP leaves from a port its SDP does not name."""
+    MUTED = 32
+    """The room's own stream is digital silence: its microphone is muted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ class Board:
         self.caller_rtp_port = column("u2", calls)
         self.caller_rtcp_port = column("u2", calls)
         self.payload_type = column("u1", calls)
-        self.silence = column("u1", calls)
-        """The codec's byte of digital silence (G.711)."""
+        self.codec = column("u1", calls)
+        """Which codec was agreed on: its place in `sim.room_sound.CODECS`."""
         self.ssrc = column("u4", calls)
         """The room's own."""
         self.first_sequence = column("u2", calls)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from bridge_monitor.domain import Grade, Outcome
+from bridge_monitor.domain import Advisory, Grade, Outcome
 from bridge_monitor.quality import Thresholds
 
 DEFAULT_ZONE: Final = "Asia/Ho_Chi_Minh"
@@ -43,6 +43,7 @@ class FaultKind(StrEnum):
     UNEXPECTED_PORT = "unexpected_port"
     MALFORMED_SIP = "malformed_sip"
     BYE_UNANSWERED = "bye_unanswered"
+    MUTED = "muted"
 
 
 class Direction(StrEnum):
@@ -176,6 +177,7 @@ _EXPECTED: Final[Mapping[FaultKind, tuple[Outcome, Grade, str | None]]] = Mappin
         FaultKind.UNEXPECTED_PORT: (Outcome.REACHED, Grade.GOOD, None),
         FaultKind.MALFORMED_SIP: (Outcome.PROTOCOL_ERROR, Grade.FAILED, None),
         FaultKind.BYE_UNANSWERED: (Outcome.REACHED, Grade.GOOD, "bye_unanswered"),
+        FaultKind.MUTED: (Outcome.REACHED, Grade.GOOD, None),
     }
 )
 
@@ -205,6 +207,11 @@ def expected_reason(
 ) -> str | None:
     """Return the ``reason`` that comes with `expected`, or None where the table names none."""
     return _expectation(fault, thresholds or Thresholds(), answer_timeout)[2]
+
+
+def expected_advisories(fault: Fault | None) -> tuple[Advisory, ...]:
+    """Return the advisories that a test call to a room with this fault alone must find."""
+    return (Advisory.SILENT_ROOM,) if fault and fault.kind is FaultKind.MUTED else ()
 
 
 def is_certain(fault: Fault, thresholds: Thresholds | None = None) -> bool:

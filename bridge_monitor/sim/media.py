@@ -24,11 +24,11 @@ from bridge_monitor.sim.assignment import SimulatedSite
 from bridge_monitor.sim.board import READY, Board, BoardSize, Line
 from bridge_monitor.sim.faults import CodecStage, Direction, Fault, FaultKind
 from bridge_monitor.sim.reflector import ReflectorSettings
+from bridge_monitor.sim.room_sound import CODECS
 from bridge_monitor.sim.wire import MediaSockets
 
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 5.0
-_SILENCE: Final = {"PCMU": 0xFF, "PCMA": 0xD5}
 _JITTER_WIDTH: Final = 3.0
 """Independent delays, uniform over a width w, differ by w/3 on average: that is where RFC 3550's estimate settles."""
 
@@ -39,6 +39,7 @@ _FLAGS: Final[Mapping[FaultKind, Line]] = {
     FaultKind.ONE_WAY_IN: Line.OWN_STREAM | Line.DEAF,
     FaultKind.ONE_WAY_OUT: Line.MUTE,
     FaultKind.UNEXPECTED_PORT: Line.ODD_PORT,
+    FaultKind.MUTED: Line.OWN_STREAM | Line.MUTED,
 }
 
 
@@ -166,7 +167,7 @@ class Media:
         board.caller_rtp_port[row] = call.rtp_port
         board.caller_rtcp_port[row] = call.rtcp_port
         board.payload_type[row] = call.payload_type
-        board.silence[row] = _SILENCE[call.codec]
+        board.codec[row] = CODECS.index(call.codec)
         board.ssrc[row] = self._rng.integers(1, 2**32)
         board.first_sequence[row] = self._rng.integers(0, 2**16)
         board.first_timestamp[row] = self._rng.integers(0, 2**32)

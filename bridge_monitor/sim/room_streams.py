@@ -1,4 +1,4 @@
-"""What rooms send of their own accord: a G.711 stream of digital silence, and RTCP reports of what they receive.
+"""What rooms send of their own accord: a G.711 stream of an empty room's noise, and RTCP reports of what they receive.
 
 Owns its pace and contents; the line (`sim.wire`) decides what becomes of it.
 """
@@ -23,11 +23,10 @@ from bridge_monitor.rtp.rtcp import (
 )
 from bridge_monitor.sim.board import Array, Board, Line
 from bridge_monitor.sim.impairment import NEVER_NS, uniform
+from bridge_monitor.sim.room_sound import SAMPLES, room_sound
 from bridge_monitor.sim.wire import Departures, Wire
 
 PACKET_NS: Final = 20_000_000
-SAMPLES: Final = 160
-"""G.711: 20 ms at 8 kHz, a byte a sample (RFC 3551 §4.5.14)."""
 
 _LOOK_NS: Final = 20_000_000
 """How often to look for lines that have changed between reflecting and a stream of their own."""
@@ -102,7 +101,8 @@ class OwnStreams:
         headers["seq"] = board.first_sequence[rows] + packets & 0xFFFF
         headers["timestamp"] = board.first_timestamp[rows] + packets * SAMPLES & 0xFFFFFFFF
         headers["ssrc"] = board.ssrc[rows]
-        batch.data[:count, HEADER_BYTES:] = board.silence[rows][:, None]
+        muted = board.flags[sites] & Line.MUTED != 0
+        batch.data[:count, HEADER_BYTES:] = room_sound(board.codec[rows], rows, packets, muted)
         batch.dst_ip[:count] = board.caller_ip[rows]
         batch.dst_port[:count] = board.caller_rtp_port[rows]
         batch.src_ip[:count] = board.addresses[rows // board.size.slots]

@@ -21,6 +21,7 @@ from bridge_monitor.web.site_series import (
     SITE_FAMILIES,
     SiteRow,
     info_labels,
+    render_advisories,
     render_families,
     render_info,
     render_phases,
@@ -170,6 +171,7 @@ def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, cache: _Row
     yield from render_info(rows, SLICE_SITES)
     yield from render_families(SITE_FAMILIES, rows, SLICE_SITES)
     yield from render_phases(rows, SLICE_SITES)
+    yield from render_advisories(rows, SLICE_SITES)
 
 
 def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str]:

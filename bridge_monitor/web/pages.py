@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from bridge_monitor import __version__
+from bridge_monitor.diagnosis import advised_sites
 from bridge_monitor.domain import EventPhase
 from bridge_monitor.web.language import Language, language_of
 from bridge_monitor.web.services import SERVICES
@@ -20,6 +21,7 @@ _TEXTS: Final[dict[Language, dict[str, str]]] = {
         "other": '<a href="?lang=en" lang="en">English</a>',
         "intro": "Kiểm tra đường truyền các điểm cầu trước hội nghị truyền hình.",
         "sites": "Số điểm cầu",
+        "advised": "Số điểm cầu có lưu ý",
         "phase": "Giai đoạn",
         "call": "Gọi kiểm tra một điểm cầu, khi lịch và các giới hạn cho phép"
         " (thêm <code>&amp;debug=true</code> để xem đầy đủ)",
@@ -33,6 +35,7 @@ _TEXTS: Final[dict[Language, dict[str, str]]] = {
         "other": '<a href="?lang=vi" lang="vi">Tiếng Việt</a>',
         "intro": "Line checks of the rooms of a video conference.",
         "sites": "Sites",
+        "advised": "Sites with an advisory",
         "phase": "Phase",
         "call": "Call one site now, if windows and caps allow it (add <code>&amp;debug=true</code> to see everything)",
         "metrics": "Metrics for Prometheus",
@@ -69,6 +72,7 @@ async def handle_index(request: web.Request) -> web.Response:
     text = _TEXTS[language]
     snapshot = request.app[SERVICES].snapshot()
     phase = _PHASES[snapshot.phase] if language == "vi" else str(snapshot.phase)
+    advised = {code for codes in advised_sites(snapshot.states, snapshot.inventory).values() for code in codes}
     rows = "\n".join(
         f"<tr><td>{method}</td><td>{_link(path, linked=linked)}</td><td>{text[key]}</td></tr>"
         for method, path, key, linked in _ENDPOINTS
@@ -80,7 +84,7 @@ async def handle_index(request: web.Request) -> web.Response:
 <body>
 <h1>bridge_monitor {escape(__version__)}</h1>
 <p>{text["intro"]} {text["other"]}</p>
-<p>{text["sites"]}: {len(snapshot.inventory)}. {text["phase"]}: {escape(phase)}.</p>
+<p>{text["sites"]}: {len(snapshot.inventory)}. {text["phase"]}: {escape(phase)}. {text["advised"]}: {len(advised)}.</p>
 <table>
 {rows}
 </table>

@@ -15,7 +15,14 @@ from bridge_monitor.domain import Evidence, Outcome, ProbeResult, Site
 from bridge_monitor.errors import RefusedError
 from bridge_monitor.web.language import say
 from bridge_monitor.web.services import SERVICES
-from bridge_monitor.web.site_series import PROBE_FAMILIES, probe_row, render_families, render_phases, site_labels
+from bridge_monitor.web.site_series import (
+    PROBE_FAMILIES,
+    probe_row,
+    render_advisories,
+    render_families,
+    render_phases,
+    site_labels,
+)
 from bridge_monitor.web.streams import audio_of, losses, tells_of_the_line
 from bridge_monitor.web.text import CONTENT_TYPE, Family, label_pairs
 
@@ -77,6 +84,7 @@ def probe_exposition(result: ProbeResult, labels: str) -> str:
     lines = [RESULT_INFO.header, RESULT_INFO.sample(f"{labels},{label_pairs(info)}", 1)]
     lines += render_families(PROBE_FAMILIES, [row], 1)
     lines += render_phases([row], 1)
+    lines += render_advisories([row], 1)
     audio = audio_of(result) if valid else None
     measured = losses(audio) if audio else {}
     for family, column in ((PACKETS, 0), (LOST, 1)):

@@ -131,6 +131,15 @@ _RESULT_FAMILIES: Final = (
         ),
         (("", lambda facts: facts.audio.mos if facts.audio else None),),
     ),
+    SiteFamily(
+        Family(
+            "bridge_audio_level_dbov",
+            "gauge",
+            "Mean level of the room's own audio in the last valid test call, -127 (digital silence) to 0 dBov "
+            "(RFC 6464); absent for an echo.",
+        ),
+        (("", lambda facts: facts.audio.audio_level_dbov if facts.audio else None),),
+    ),
 )
 
 LAST_RUN: Final = SiteFamily(
@@ -182,6 +191,13 @@ PHASES: Final = Family(
     "Seconds that each phase of the last valid test call took; absent where a phase was not reached.",
 )
 
+ADVISORY: Final = Family(
+    "bridge_site_advisory",
+    "gauge",
+    "1 for each advisory of the last valid test call: what the room's technician should know (docs/outcomes.md), never "
+    "a fault of the line.",
+)
+
 INFO: Final = Family(
     "bridge_site_info",
     "gauge",
@@ -201,6 +217,7 @@ class SiteRow:
         values: One value for each series of `SITE_FAMILIES`, in order.
         phases: Further label of each phase that was reached; one tuple for all sites that reached the same ones.
         seconds: Seconds that each of these phases took.
+        advisories: Further label of each advisory.
     """
 
     state: SiteState | None
@@ -210,6 +227,7 @@ class SiteRow:
     values: Values
     phases: tuple[str, ...]
     seconds: tuple[float, ...]
+    advisories: tuple[str, ...] = ()
 
 
 def site_labels(site: Site, inventory: Inventory) -> str:
@@ -248,13 +266,15 @@ def site_row(site: Site, state: SiteState | None, packets: Packets, labels: str,
         facts = _facts(SiteGrade.UNTESTED, None, None, packets)
     else:
         facts = _facts(state.grade, state.last_valid, _last_run_of(state), packets)
-    return SiteRow(state, packets, labels, info, _values(SITE_FAMILIES, facts), *_phases(facts.result))
+    values, advisories = _values(SITE_FAMILIES, facts), _advisories(facts.result)
+    return SiteRow(state, packets, labels, info, values, *_phases(facts.result), advisories)
 
 
 def probe_row(result: ProbeResult, *, valid: bool, labels: str) -> SiteRow:
     """Return the row of a single result, by `PROBE_FAMILIES`; an invalid one shows when it ran and nothing else."""
     facts = _facts(SiteGrade.UNTESTED, result if valid else None, result.started_at, {})
-    return SiteRow(None, {}, labels, "", _values(PROBE_FAMILIES, facts), *_phases(facts.result))
+    values, advisories = _values(PROBE_FAMILIES, facts), _advisories(facts.result)
+    return SiteRow(None, {}, labels, "", values, *_phases(facts.result), advisories)
 
 
 def render_families(families: Iterable[SiteFamily], rows: Sequence[SiteRow], step: int) -> Iterable[str]:
@@ -285,6 +305,19 @@ def render_phases(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
                 f"{PHASES.name}{{{row.labels}{extra}}} {seconds}\n"
                 for row in rows[start : start + step]
                 for extra, seconds in zip(row.phases, row.seconds, strict=True)
+            ]
+        )
+
+
+def render_advisories(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
+    """Yield ``bridge_site_advisory``, at most ``step`` sites at a time."""
+    yield ADVISORY.header
+    for start in range(0, len(rows), step):
+        yield "".join(
+            [
+                f"{ADVISORY.name}{{{row.labels}{extra}}} 1\n"
+                for row in rows[start : start + step]
+                for extra in row.advisories
             ]
         )
 
@@ -321,6 +354,15 @@ def _phases(result: ProbeResult | None) -> tuple[tuple[str, ...], tuple[float, .
         return (), ()
     reached = {name: seconds for name, seconds in result.phases.items() if seconds is not None}
     return _phase_labels(tuple(reached)), tuple(reached.values())
+
+
+def _advisories(result: ProbeResult | None) -> tuple[str, ...]:
+    return _advisory_labels(result.advisories) if result else ()
+
+
+@cache
+def _advisory_labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f",{label_pairs({'advisory': name})}" for name in names)
 
 
 @cache

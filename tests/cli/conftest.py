@@ -20,6 +20,7 @@ __all__ = ["_media_at_full_pace", "network"]
 
 DEAD, RINGING, BUSY, SLOW, SILENT = "01001", "01002", "01003", "01004", "01005"
 GOOD = "01006"
+MUTED = "01008"
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,13 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
         {"kind": "busy", "sites": [BUSY]},
         {"kind": "slow_answer", "sites": [SLOW], "seconds": 15},
         {"kind": "silent", "sites": [SILENT]},
+        {"kind": "muted", "sites": [MUTED]},
     ]
     with own_network() as prefix:
         made = a_country(folder / "country", prefix)
+        # A room is listened to for two seconds before it is called silent.
+        made.communes, made.profile_of = 8, {MUTED: "heard"}
+        made.profiles = {**made.profiles, "heard": {"duration": "2.5 s", "answer_timeout": "1 s"}}
         made.write()
         (folder / "faults.yaml").write_text(yaml.safe_dump({"seed": 1, "faults": plan}), "utf-8")
         simulator = Command(

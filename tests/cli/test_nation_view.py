@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from bridge_monitor.cli.console import output
-from bridge_monitor.cli.nation_view import count_grades, progress_line, worst
+from bridge_monitor.cli.nation_view import advisory_lines, count_grades, progress_line, worst
 from bridge_monitor.config import Configuration, load
 from bridge_monitor.domain import (
+    Advisory,
     EventPhase,
     Grade,
     Outcome,
@@ -111,3 +113,24 @@ def test_a_site_whose_last_call_was_good_is_no_more_blamed_for_the_old_cause(
     last = result("01001", Outcome.REACHED, Grade.GOOD)
     mended = SiteState("01001", SiteGrade.FAILED, last=last, last_valid=last)
     assert "its last call was good: one more settles it" in draw(worst(snapshot(configuration, c01001=mended), "en"))
+
+
+def test_each_advisory_has_a_line_with_the_number_of_its_rooms(configuration: Configuration) -> None:
+    """The first codes are named; none of it is a fault of the line."""
+    codes = [site.code for site in configuration.inventory.testable()][:9]
+    silent = {
+        f"c{code}": SiteState(
+            code,
+            SiteGrade.GOOD,
+            last_valid=replace(result(code, Outcome.REACHED, Grade.GOOD), advisories=(Advisory.SILENT_ROOM,)),
+        )
+        for code in codes
+    }
+    (line,) = advisory_lines(snapshot(configuration, **silent), "en")
+    assert line == (
+        f"Advisory, no fault of the line: 9 rooms, nothing is heard from the room (silence) ({', '.join(codes[:8])}, …)"
+    )
+    (line,) = advisory_lines(snapshot(configuration, **dict(list(silent.items())[:2])), "vi")
+    assert line.startswith("Lưu ý, không phải lỗi đường truyền: 2 điểm cầu, ")
+    assert line.endswith(f"({codes[0]}, {codes[1]})")
+    assert advisory_lines(snapshot(configuration), "en") == []

@@ -16,18 +16,18 @@ from bridge_monitor.cli.probe import worst_exit_code
 from bridge_monitor.domain import ProbeResult
 from bridge_monitor.net.locks import SiteLocks
 from bridge_monitor.probes.story import PHASES
-from tests.cli.conftest import BUSY, DEAD, GOOD, RINGING, SILENT, SLOW, Said, a_country
+from tests.cli.conftest import BUSY, DEAD, GOOD, MUTED, RINGING, SILENT, SLOW, Said, a_country
 from tests.system.rigs import Country
 
 Run = Callable[..., Said]
 
 KEYS = {
     *("schema", "id", "target", "kind", "profile", "vantage", "call_id", "started_at", "duration_seconds", "outcome"),
-    *("reason", "grade", "phases", "sip", "media", "invalid"),
+    *("reason", "grade", "phases", "sip", "media", "invalid", "advisories"),
 }
 MEDIA_KEYS = {
     *("kind", "codec", "mode", "inbound", "outbound", "round_trip", "rtt_seconds", "r_factor", "mos"),
-    "unexpected_source",
+    *("unexpected_source", "audio_level_dbov", "audio_active_ratio"),
 }
 
 
@@ -45,6 +45,12 @@ class TestCall:
             assert told in said.out
         assert "\x1b" not in said.out + said.err
         assert said.err == ""
+
+    def test_a_muted_room_is_good_and_its_technician_is_advised(self, bridge_monitor: Run, rooms: Country) -> None:
+        said = bridge_monitor("probe", MUTED, "--config", rooms.folder)
+        assert said.code == 0
+        for told in ("GOOD", "nobody", "Advisory for the room", "microphone", "−127.0 dBov  digital silence"):
+            assert told in said.out
 
     @pytest.mark.parametrize(
         ("code", "outcome", "grade", "exit_code"),

@@ -9,6 +9,7 @@ import pytest
 from bridge_monitor.cli.console import output
 from bridge_monitor.cli.result_view import ladder, milliseconds, percent, printable, result_panel
 from bridge_monitor.domain import (
+    Advisory,
     Evidence,
     Grade,
     Inbound,
@@ -108,6 +109,21 @@ class TestPanel:
         assert "Measurement invalid" in shown
         assert "of_the_future" in shown
         assert "too busy" in shown or "late" in shown
+
+    def test_the_sound_from_the_room_is_shown_where_it_was_measured(self, draw: Draw) -> None:
+        heard = replace(AUDIO, audio_level_dbov=-25.0, audio_active_ratio=0.5)
+        assert "−25.0 dBov" in draw(result_panel(replace(RESULT, media=(heard,)), "vi"))
+        assert "dBov" not in draw(result_panel(RESULT, "vi"))
+
+    def test_an_advisory_says_what_was_found_and_what_to_do(self, draw: Draw) -> None:
+        """It stands beside whose the fault is, and changes nothing of it."""
+        advised = replace(RESULT, advisories=(Advisory.SILENT_ROOM, "of_the_future"))
+        shown = draw(result_panel(advised, "en"))
+        for told in ("Advisory for the room", "nothing is heard from the room", "microphone", "of_the_future"):
+            assert told in shown
+        assert "the carrier" in shown
+        assert "micrô" in draw(result_panel(advised, "vi"))
+        assert "Advisory" not in draw(result_panel(RESULT, "en"))
 
     @pytest.mark.parametrize("lang", ["vi", "en"])
     @pytest.mark.parametrize(("outcome", "reason"), list(SITUATIONS), ids=str)

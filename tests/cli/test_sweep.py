@@ -28,7 +28,7 @@ from bridge_monitor.domain import (
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.quality import Thresholds
-from tests.cli.conftest import BUSY, DEAD, GOOD, RINGING, Said, a_country
+from tests.cli.conftest import BUSY, DEAD, GOOD, MUTED, RINGING, Said, a_country
 from tests.system.rigs import Command, Country
 
 Run = Callable[..., Said]
@@ -73,6 +73,16 @@ class TestEnd:
         assert f"{DEAD} Phòng {DEAD}" in said.out
         assert GOOD not in said.out
         assert "1 tốt, 0 suy giảm, 1 không đạt" in said.out
+
+    def test_rooms_with_an_advisory_are_counted_apart_and_leave_the_exit_code(
+        self, bridge_monitor: Run, rooms: Country
+    ) -> None:
+        said = bridge_monitor("sweep", "--config", rooms.folder, *only(GOOD, MUTED))
+        assert said.code == 0
+        assert "2 good, 0 degraded" in said.out
+        assert (
+            f"Advisory, no fault of the line: 1 rooms, nothing is heard from the room (silence) ({MUTED})" in said.out
+        )
 
     def test_for_programs_each_result_is_an_object(self, bridge_monitor: Run, rooms: Country) -> None:
         said = bridge_monitor("sweep", "--config", rooms.folder, "--json", "--tier", "province", "--province", "01")

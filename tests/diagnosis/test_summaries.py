@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge_monitor.diagnosis import ProvinceSummary, by_province, rank_worst
+from bridge_monitor.diagnosis import ProvinceSummary, advised_sites, by_province, rank_worst
 from bridge_monitor.domain import Inventory, Outcome, Site, SiteGrade, SiteState
 
 TIERS = ("central", "province", "commune")
@@ -114,3 +114,27 @@ def test_the_worst_sites_are_ranked_by_grade_then_speaking_then_tier_then_code(
 def test_nothing_known_means_nothing_bad(inventory: Inventory) -> None:
     assert rank_worst({}, inventory, 10) == []
     assert {summary.untested for summary in by_province({}, inventory)} == {0, 4}
+
+
+def test_sites_are_listed_by_the_advisories_of_their_last_valid_call(kit: Any, inventory: Inventory) -> None:
+    """Only of sites that are called; a later busy call leaves them as they were."""
+
+    def advised(site: str, *advisories: str) -> SiteState:
+        state = replace(kit.after("good"), site=site)
+        assert state.last_valid is not None
+        return replace(state, last_valid=replace(state.last_valid, advisories=advisories), last=kit.result("busy"))
+
+    testable = [site.code for site in inventory.testable()]
+    elsewhere = next(site.code for site in inventory if not site.testable)
+    states = {
+        testable[2]: advised(testable[2], "silent_room"),
+        testable[0]: advised(testable[0], "silent_room", "no_video"),
+        testable[1]: advised(testable[1]),
+        testable[3]: replace(kit.after("busy"), site=testable[3]),
+        elsewhere: advised(elsewhere, "silent_room"),
+    }
+    assert advised_sites(states, inventory) == {
+        "silent_room": [testable[0], testable[2]],
+        "no_video": [testable[0]],
+    }
+    assert advised_sites({}, inventory) == {}

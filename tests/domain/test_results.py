@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge_monitor.domain import (
+    Advisory,
     Grade,
     Inbound,
     MediaMode,
@@ -45,6 +46,8 @@ media = st.builds(
     r_factor=st.none() | st.floats(0, 100),
     mos=st.none() | st.floats(1, 5),
     unexpected_source=st.booleans(),
+    audio_level_dbov=st.none() | st.floats(-127, 0),
+    audio_active_ratio=ratios,
 )
 
 moments = st.datetimes(
@@ -70,6 +73,7 @@ results = st.builds(
     sip=st.none() | st.builds(SipStatus, st.integers(100, 699), words),
     media=st.lists(media, max_size=2).map(tuple),
     invalid=st.lists(words, max_size=2).map(tuple),
+    advisories=st.lists(st.sampled_from(Advisory) | words, max_size=2).map(tuple),
 )
 
 
@@ -143,6 +147,7 @@ def test_the_plain_form_has_the_documented_keys(result: ProbeResult) -> None:
         "sip",
         "media",
         "invalid",
+        "advisories",
     }
     assert plain["started_at"] == "2024-06-27T07:00:00.123Z"
     assert plain["target"] == {"site": "00123", "uri": "sip:kiemtra@192.0.2.7"}
@@ -165,7 +170,7 @@ def test_the_plain_form_has_the_documented_keys(result: ProbeResult) -> None:
     assert stream["rtt_seconds"]["source"] == "echo"
 
 
-def test_keys_of_later_versions_are_passed_over(result: ProbeResult) -> None:
+def test_keys_of_later_versions_are_passed_over_and_those_of_earlier_ones_suffice(result: ProbeResult) -> None:
     plain = result.to_dict()
     plain["weather"] = "fine"
     plain["target"]["floor"] = 3
@@ -173,9 +178,18 @@ def test_keys_of_later_versions_are_passed_over(result: ProbeResult) -> None:
     plain["media"][0]["inbound"]["bursts"] = 0
     plain["media"][0]["rtt_seconds"]["p99"] = 0.1
     plain["media"][0]["video"] = None
-    del plain["media"][0]["unexpected_source"]
+    del plain["media"][0]["unexpected_source"], plain["media"][0]["audio_level_dbov"]
+    del plain["media"][0]["audio_active_ratio"], plain["advisories"]
     moment = result.started_at.replace(microsecond=123000)
     assert ProbeResult.from_dict(plain) == replace(result, started_at=moment)
+
+
+def test_an_advisory_stands_in_the_plain_form_by_its_name(result: ProbeResult) -> None:
+    """One of a later version is kept as it is: it changes nothing of outcome or grade."""
+    plain = replace(result, advisories=(Advisory.SILENT_ROOM,)).to_dict()
+    assert plain["advisories"] == ["silent_room"]
+    plain["advisories"].append("lights_out")
+    assert ProbeResult.from_dict(plain).advisories == (Advisory.SILENT_ROOM, "lights_out")
 
 
 def test_another_schema_is_refused(result: ProbeResult) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge_monitor.domain import EventPhase, Grade, Outcome, SiteGrade
+from bridge_monitor.domain import Advisory, EventPhase, Grade, Outcome, SiteGrade
 from bridge_monitor.domain.wording import (
+    ADVISORIES,
     GRADES,
     INVALID_REASONS,
     OWNERS,
@@ -14,6 +15,8 @@ from bridge_monitor.domain.wording import (
     SITE_GRADES,
     Owner,
     Text,
+    advisory_step,
+    advisory_text,
     grade_text,
     invalid_text,
     next_step,
@@ -58,3 +61,13 @@ def test_an_invalid_measurement_says_why(documented_invalid_reasons: list[dict[s
         assert fault_of(text) is None
         assert invalid_text(reason, "vi") == text.vi
     assert invalid_text("no_free_port", "vi") == "no_free_port"
+
+
+def test_an_advisory_says_what_was_found_and_what_to_do(fault_of: Check) -> None:
+    assert set(ADVISORIES) == set(Advisory)
+    for advisory, advice in ADVISORIES.items():
+        assert fault_of(advice.means) is None
+        assert fault_of(advice.todo) is None
+        assert advisory_text(advisory, "vi") == advice.means.vi
+        assert advisory_step(advisory, "en") == advice.todo.en
+    assert (advisory_text("lights_out", "vi"), advisory_step("lights_out", "vi")) == ("lights_out", "")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.interop.rigs import (
     SCENARIOS,
+    TONE_AMPLITUDE,
     Line,
     PeerProcess,
     Room,
@@ -106,18 +107,18 @@ module_tmp account.so
 @pytest.fixture
 def start_baresip(
     new_process: Callable[..., PeerProcess], free_udp_port: Callable[[str], int], host: str
-) -> Callable[[], Awaitable[SoftClient]]:
-    """Return what starts baresip: it answers at once, and plays a tone of 440 Hz."""
+) -> Callable[..., Awaitable[SoftClient]]:
+    """Return what starts baresip: it answers at once, and plays a tone of 440 Hz as loud as it is told."""
     folders = (Path("/usr/lib/baresip/modules"), *Path("/usr/lib").glob("*/baresip/modules"))
     modules = next((folder for folder in folders if folder.is_dir()), "baresip's modules are not where Debian has them")
 
-    async def start() -> SoftClient:
+    async def start(amplitude: int = TONE_AMPLITUDE) -> SoftClient:
         port = free_udp_port(host)
         process = new_process("baresip", ["baresip", "-f", "."])
         text = _BARESIP.format(host=host, port=port, folder=process.folder, modules=modules)
         (process.folder / "config").write_text(text, "utf-8")
         (process.folder / "accounts").write_text(f"<sip:room@{host}>;regint=0;answermode=auto\n", "utf-8")
-        write_tone(process.folder / "tone.wav")
+        write_tone(process.folder / "tone.wav", amplitude=amplitude)
         await process.started(lambda: "baresip is ready" in process.logs() and is_bound(host, port))
         return SoftClient(process, f"sip:room@{host}:{port}")
 

@@ -106,9 +106,12 @@ class PeerProcess:
         return "\n".join(parts)
 
 
-def write_tone(path: Path, seconds: int = 60) -> None:
+TONE_AMPLITUDE: Final = 8000
+
+
+def write_tone(path: Path, seconds: int = 60, amplitude: int = TONE_AMPLITUDE) -> None:
     """Write a WAV file of 440 Hz, 8 kHz, 16 bit, mono."""
-    second = b"".join(struct.pack("<h", int(8000 * math.sin(2 * math.pi * 440 * n / 8000))) for n in range(8000))
+    second = b"".join(struct.pack("<h", int(amplitude * math.sin(2 * math.pi * 440 * n / 8000))) for n in range(8000))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

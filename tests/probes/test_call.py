@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
 
-from bridge_monitor.domain import Grade, Outcome, Target
+from bridge_monitor.domain import Advisory, Grade, Outcome, Target
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.probes.call import LAG_LIMIT_SECONDS, SipCall
 from bridge_monitor.probes.profile import Profile, Route
@@ -16,7 +17,7 @@ from bridge_monitor.probes.shapes import CallSite, Equipment, refused
 from bridge_monitor.probes.story import PHASES
 from bridge_monitor.quality import LossCount, Thresholds
 from tests.interop.rigs import Line
-from tests.probes.rooms import Room
+from tests.probes.rooms import Room, header
 
 
 def raising(error: Exception) -> Callable[..., NoReturn]:
@@ -105,6 +106,47 @@ class TestResult:
         assert (result.outcome, result.reason, result.grade) == (Outcome.REFUSED, "quiet_hours", Grade.UNTESTED)
         assert (result.call_id, result.duration_seconds, set(result.phases.values())) == (None, 0.0, {None})
         assert finished.evidence.ladder == ()
+
+
+class TestAdvice:
+    @pytest.fixture
+    def noisy(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> Room:
+        """A room that answers each packet of ours with comfort noise, unasked (RFC 3389), of −127 dBov."""
+
+        def answer(data: bytes, addr: tuple[str, int]) -> None:
+            room.echo._transport.sendto(b"\x80\x0d" + data[2:8] + b"\0\0\0\1\x7f", addr)
+
+        monkeypatch.setattr(room.echo, "datagram_received", answer)
+        monkeypatch.setattr("bridge_monitor.probes.advice.HEARD_FOR_SECONDS", 0.1)
+        room.answers()
+        return room
+
+    async def test_a_room_that_sends_nothing_but_comfort_noise_is_heard_and_silent(
+        self, line: Line, noisy: Room
+    ) -> None:
+        call = line.calling(noisy.uri, duration_seconds=30.0)
+        await line.until(lambda: line.engine.stats().rtp_received > 10)
+        invite = noisy.requests[0]
+        contact = re.search(r"@([\d.]+):(\d+)", header(invite, "Contact"))
+        assert contact
+        noisy.send(noisy.request(invite, "BYE"), (contact[1], int(contact[2])))
+        result = (await call).result
+        assert (result.outcome, result.reason, result.advisories) == (
+            Outcome.REACHED,
+            "hung_up",
+            (Advisory.SILENT_ROOM,),
+        )
+        assert result.media[0].audio_level_dbov == -127
+
+    async def test_an_invalid_measurement_advises_of_nothing(self, line: Line, noisy: Room) -> None:
+        """What this machine spoilt says nothing of the room."""
+        call = line.calling(noisy.uri, duration_seconds=30.0)
+        await line.until(lambda: line.engine.stats().rtp_received > 10)
+        line.equipment.lag.note(line.equipment.now(), LAG_LIMIT_SECONDS + 0.1)
+        call.cancel()
+        result = (await call).result
+        assert (result.invalid, result.advisories) == (("loop_lag",), ())
+        assert result.media[0].audio_level_dbov == -127
 
 
 class TestOurFault:

@@ -7,7 +7,14 @@ import pytest
 from bridge_monitor.domain import Inbound, MediaMode, Outbound, RoundTrip, Rtt, RttSource
 from bridge_monitor.probes.media import burst_ratio, media_result
 from bridge_monitor.quality import score_audio
-from bridge_monitor.rtp.report import EchoSummary, PeerReportSummary, ReceptionSummary, RttSummary, StreamReport
+from bridge_monitor.rtp.report import (
+    AudioLevel,
+    EchoSummary,
+    PeerReportSummary,
+    ReceptionSummary,
+    RttSummary,
+    StreamReport,
+)
 
 NOTHING = StreamReport(
     packets_sent=500,
@@ -150,3 +157,14 @@ def test_the_greatest_burst_ratio_counts_and_sparse_losses_are_none(
     report = replace(NOTHING, inbound=replace(HEARD, burst_ratio=inbound), echo=replace(ECHOED, burst_ratio=echo))
     assert burst_ratio(report) == expected
     assert burst_ratio(NOTHING) == 1.0
+
+
+class TestLevel:
+    def test_the_room_s_own_level_is_shown(self):
+        level = AudioLevel(mean_dbov=-31.5, loudest_dbov=-20.0, active_ratio=0.4, packets=62)
+        media = media_result(replace(NOTHING, inbound=HEARD, level=level), codec="PCMU")
+        assert (media.audio_level_dbov, media.audio_active_ratio) == (-31.5, 0.4)
+
+    def test_an_echo_has_none(self):
+        media = media_result(replace(NOTHING, echo=ECHOED), codec="PCMU")
+        assert (media.audio_level_dbov, media.audio_active_ratio) == (None, None)

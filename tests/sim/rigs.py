@@ -158,7 +158,6 @@ class MediaBench:
         board.caller_ip[row] = ip_number("127.0.0.1")
         board.caller_rtp_port[row] = self.caller.rtp.getsockname()[1]
         board.caller_rtcp_port[row] = self.caller.rtcp.getsockname()[1]
-        board.silence[row] = 0xFF
         board.ssrc[row] = 0xABCD0000 + row
         board.first_sequence[row] = 65530
         board.first_timestamp[row] = 2**32 - 800

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 
+import numpy as np
 import pytest
 
+from bridge_monitor.rtp.level import dbov, powers
 from bridge_monitor.rtp.reception import Reception
 from bridge_monitor.rtp.rtcp import (
     ReceiverReport,
@@ -17,6 +19,7 @@ from bridge_monitor.rtp.rtcp import (
 )
 from bridge_monitor.sim.board import LATENESS_MAX_NS, OVERFLOWED, PACKETS, QUEUE_FULL, STRAY, UNSENT, Line
 from bridge_monitor.sim.reflector import ReflectorSettings
+from bridge_monitor.sim.room_sound import CODECS, NOISE_DBOV
 from tests.sim.rigs import MediaBench, NewBench
 
 SECOND = 1_000_000_000
@@ -243,12 +246,12 @@ class TestDelay:
 
 
 class TestOwnStream:
-    def test_a_room_sends_silence_every_20_ms_with_its_own_numbers(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM)
+    def test_a_room_sends_a_packet_every_20_ms_with_its_own_numbers(self, bench: MediaBench) -> None:
+        bench.set(flags=Line.OWN_STREAM | Line.MUTED)
         bench.board.payload_type[0] = 8
-        bench.board.silence[0] = 0xD5
+        bench.board.codec[0] = CODECS.index("PCMA")
         bench.begin()
-        bench.board.silence[0] = 0xD5
+        bench.board.codec[0] = CODECS.index("PCMA")
         for step in range(10):
             bench.ahead_ns = step * 20_000_000
             bench.round()
@@ -262,6 +265,17 @@ class TestOwnStream:
         assert {packet.payload_type for packet in heard} == {8}
         assert {packet.payload for packet in heard} == {b"\xd5" * 160}
         assert [packet.marker for packet in heard] == [True] + [False] * (len(heard) - 1)
+
+    def test_a_room_that_is_not_muted_sends_the_noise_of_an_empty_room(self, bench: MediaBench) -> None:
+        bench.set(flags=Line.OWN_STREAM)
+        bench.begin()
+        for step in range(10):
+            bench.ahead_ns = step * 20_000_000
+            bench.round()
+        heard = [packet.payload for packet in bench.caller.heard()]
+        assert len(set(heard)) == len(heard) >= 10
+        levels = powers("PCMU", np.frombuffer(b"".join(heard), np.uint8).reshape(-1, 160))
+        assert dbov(float(levels.mean())) == pytest.approx(NOISE_DBOV, abs=1)
 
     def test_a_room_with_a_stream_of_its_own_reflects_nothing(self, bench: MediaBench) -> None:
         bench.set(flags=Line.OWN_STREAM)

@@ -109,6 +109,14 @@ def differences(seen: Seen, planted: list[Planted]) -> Iterator[str]:
             yield f"{code}, {row}: found {found}, {result['reason']}"
         elif row["reason"] not in (NONE, result["reason"]):
             yield f"{code}, {row}: found reason {result['reason']}"
+        elif result["advisories"] != advisories_of(row):
+            yield f"{code}, {row}: found advisories {result['advisories']}"
+
+
+def advisories_of(row: Row) -> list[str]:
+    """Return the advisories that the table names: "…: advisory `name`"."""
+    _, _, named = row.get("what the room does", "").partition(": advisory ")
+    return [named.strip("`")] if named else []
 
 
 def test_every_planted_fault_is_found_and_no_healthy_room_is_marked(

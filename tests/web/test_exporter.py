@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge_monitor import __version__
 from bridge_monitor.domain import (
+    Advisory,
     EventPhase,
     Grade,
     Inventory,
@@ -51,6 +52,8 @@ DOCUMENTED = {
     "bridge_rtp_jitter_seconds": "gauge",
     "bridge_rtt_seconds": "gauge",
     "bridge_mos": "gauge",
+    "bridge_audio_level_dbov": "gauge",
+    "bridge_site_advisory": "gauge",
     "bridge_site_info": "gauge",
     "bridge_probes_total": "counter",
     "bridge_probes_rtt_seconds": "histogram",
@@ -97,7 +100,8 @@ def full_scrape() -> str:
     aggregates.observe(result_of(), inventory["01001"], inventory)
     aggregates.observe(echo, inventory["0100101"], inventory)
     aggregates.observe(result_of(invalid=("loop_lag",)), inventory["01001"], inventory)
-    snapshot = snapshot_of(inventory, state_of(result_of()), state_of(echo))
+    silent = result_of(media=(rtcp_stream(audio_level_dbov=-127.0),), advisories=(Advisory.SILENT_ROOM,))
+    snapshot = snapshot_of(inventory, state_of(silent), state_of(echo))
     return text_of(snapshot, aggregates, event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5)
 
 
@@ -164,6 +168,18 @@ class TestSite:
         assert of_site(samples, "bridge_mos") == {"": 4.4}
         phases = of_site(samples, "bridge_probe_phase_seconds", label="phase")
         assert (phases["trying"], phases["answer"], "bye" in phases) == (0.01, 0.4, False)
+
+    def test_each_advisory_of_the_last_valid_call_has_a_series_of_its_own(self) -> None:
+        advisories = (Advisory.SILENT_ROOM, Advisory.NO_VIDEO)
+        warned = state_of(result_of(media=(rtcp_stream(audio_level_dbov=-64.5),), advisories=advisories))
+        busy = result_of(outcome=Outcome.BUSY, grade=Grade.BUSY, media=())
+        for state in (warned, dataclasses.replace(warned, last=busy)):
+            samples = scrape(state)
+            found = of_site(samples, "bridge_site_advisory", label="advisory")
+            assert found == {"silent_room": 1, "no_video": 1}
+            assert of_site(samples, "bridge_audio_level_dbov") == {"": -64.5}
+            assert of_site(samples, "bridge_probe_success") == {"": 1}
+        assert "bridge_site_advisory" not in scrape(state_of(result_of()))
 
     def test_names_are_in_the_info_series_escaped(self) -> None:
         info = {labels["site"]: labels for labels, value in scrape()["bridge_site_info"] if value == 1}

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from bridge_monitor import __version__
-from bridge_monitor.domain import EventPhase
-from tests.web.nation import Client, Daemon
+from bridge_monitor.domain import Advisory, EventPhase
+from tests.web.nation import Client, Daemon, result_of, state_of
 
 
 class Page(HTMLParser):
@@ -52,6 +52,12 @@ class TestIndex:
         assert (response.status, response.content_type, page.language) == (200, "text/html", language)
         assert told in page.text
         assert __version__ in page.text
+
+    async def test_it_says_how_many_sites_have_an_advisory(self, client: Client, daemon: Daemon) -> None:
+        silent = state_of(result_of(advisories=(Advisory.SILENT_ROOM, Advisory.NO_VIDEO)))
+        for states, told in (({}, "Sites with an advisory: 0."), ({"01001": silent}, "Sites with an advisory: 1.")):
+            daemon.snapshot = dataclasses.replace(daemon.snapshot, states=states)
+            assert told in Page(await (await client.get("/?lang=en")).text()).text
 
     @pytest.mark.parametrize("language", ["vi", "en"])
     async def test_it_lists_every_endpoint_and_its_links_work(self, client: Client, language: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge_monitor.domain import Grade, Outcome, ProbeResult, RoundTrip, SipStatus, Site
+from bridge_monitor.domain import Advisory, Grade, Outcome, ProbeResult, RoundTrip, SipStatus, Site
 from bridge_monitor.errors import RefusedError
 from bridge_monitor.web import create_app
 from bridge_monitor.web.probe_page import probe_exposition
@@ -95,6 +95,12 @@ class TestExposition:
         assert values["bridge_probe_rtp_packets:inbound"] == 500
         assert values["bridge_probe_rtp_packets_lost:outbound"] == 5
         assert "counter" not in text
+
+    def test_advisories_and_the_level_they_rest_on_are_shown(self) -> None:
+        silent = result_of(media=(rtcp_stream(audio_level_dbov=-127.0),), advisories=(Advisory.SILENT_ROOM,))
+        text = probe_exposition(silent, 'site="01001"')
+        assert 'bridge_site_advisory{site="01001",advisory="silent_room"} 1\n' in text
+        assert 'bridge_audio_level_dbov{site="01001"} -127.0\n' in text
 
     def test_an_invalid_result_shows_why_and_no_figure(self) -> None:
         values = values_of(probe_exposition(result_of(invalid=("loop_lag", "late_pacing")), 'site="01001"'))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bridge_monitor.net.engine.plan import INVALID_REASONS
 from bridge_monitor.rtp.columns import ReceptionColumns
 from bridge_monitor.rtp.echo import EchoColumns
+from bridge_monitor.rtp.level import summarise
 from bridge_monitor.rtp.report import LatenessSummary, PeerReportSummary, StreamReport
 
 Array = NDArray[Any]
@@ -63,6 +64,11 @@ _COLUMNS: Final = (
     ("ended_ns", np.int64, (), True),
     ("silent_reports", np.int64, (), True),
     ("lateness_max_ns", np.int64, (), True),
+    ("level_energy", np.float64, (), True),
+    ("level_loudest", np.float64, (), True),
+    ("level_samples", np.int64, (), True),
+    ("level_packets", np.int64, (), True),
+    ("level_active", np.int64, (), True),
     ("lateness", np.uint32, (BINS,), True),
     ("unexpected_types", np.bool_, (128,), True),
 )
@@ -85,6 +91,11 @@ class Layout:
         ended_ns: When receiving ended; 0 before.
         silent_reports: Reports of the peer without a block on our stream.
         lateness_max_ns: The latest own packet's lateness.
+        level_energy: Sum of mean square × samples over the packets looked at (`rtp.level`).
+        level_loudest: The greatest mean square.
+        level_samples: Samples looked at.
+        level_packets: Packets looked at.
+        level_active: Those above −60 dBov.
         lateness: Histogram of all of them.
         lateness_flat: The same, bin b of row r at ``r × BINS + b``.
         unexpected_types: Payload types received that were not accepted.
@@ -104,6 +115,11 @@ class Layout:
     ended_ns: Array
     silent_reports: Array
     lateness_max_ns: Array
+    level_energy: Array
+    level_loudest: Array
+    level_samples: Array
+    level_packets: Array
+    level_active: Array
     lateness: Array
     unexpected_types: Array
 
@@ -159,6 +175,13 @@ class Layout:
             lateness=self._lateness(row),
             invalid=tuple(reason for bit, reason in enumerate(INVALID_REASONS) if flags >> bit & 1),
             peer_silent_reports=int(self.silent_reports[row]),
+            level=summarise(
+                energy=self.level_energy[row],
+                samples=self.level_samples[row],
+                loudest=self.level_loudest[row],
+                packets=self.level_packets[row],
+                active_packets=self.level_active[row],
+            ),
         )
 
     def _lateness(self, row: int) -> LatenessSummary | None:

@@ -14,6 +14,7 @@ import numpy as np
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
 from bridge_monitor.net.engine.layout import Array, Count, Layout
+from bridge_monitor.net.engine.levels import Levels
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW, EngineSettings
 from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.sending import invalid_bit
@@ -84,6 +85,7 @@ class Receiver:
         self._demux = demux
         self._on_rtcp = on_rtcp
         self._tap = tap
+        self._levels = Levels(layout, demux)
         self._rows_per_pair = settings.rows_per_pair
         self._rows = settings.rows
         self._batch = mmsg.RecvBatch(_CAPACITY, _PACKET_SIZE)
@@ -136,6 +138,7 @@ class Receiver:
         headers = read_headers(batch.data[:stop], lengths)
         source = batch.src_ip[:stop].astype(np.int64) << 16 | batch.src_port[:stop]
         rows = self._demux.lookup(pair, source, headers.ssrc)
+        self._levels.receive(batch.data, headers, rows)
         known = headers.valid & (rows != NO_ROW)
         packets = Packets(
             rows, source, headers.payload_type, headers.seq, headers.timestamp, headers.ssrc, batch.arrival_ns[:stop]
