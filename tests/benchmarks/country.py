@@ -18,8 +18,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ALL_ROOMS: Final = 11_363
 """63 provinces, 705 districts, 10,595 communes (June 2024)."""
 SECONDS: Final = 10
-_SURE_LOSS: Final = 0.042
-"""Over three times the limit, and enough for one call of 500 packets to be sure of it (`quality.bounds`)."""
 _NONE: Final = "–"
 _HEALTHY: Final = ("reached", "good")
 
@@ -139,8 +137,6 @@ def _planted(count: int) -> Iterator[tuple[dict[str, Any], tuple[str, str]]]:
         for pair in parameters.replace(_NONE, "").split():
             name, _, value = pair.partition("=")
             entry[name] = float(value) if value.replace(".", "").isdigit() else value
-        if kind == "loss" and entry["rate"] < _SURE_LOSS:
-            entry["rate"] = _SURE_LOSS
         yield entry, (outcome, grade)
 
 
