@@ -14,6 +14,11 @@ _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 _IPV6: Final = frozenset("0123456789abcdefABCDEF:.")
 WHITESPACE: Final = " \t"
 
+REMEMBERED: Final = 1024
+"""So many header values and URIs, each as it was read, are remembered: within a call the same ones come many times."""
+REMEMBERED_LENGTH: Final = 256
+"""The longest that are: what a peer can make us keep is bounded."""
+
 Parameters = tuple[tuple[str, str | None], ...]
 """Parameters in order; names in lower case; quoted values keep their quotes; None: no ``=``."""
 

@@ -6,10 +6,13 @@ Owns their shapes and readers; must not know messages or what is done with them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.grammar import (
+    REMEMBERED,
+    REMEMBERED_LENGTH,
     TOKEN,
     WHITESPACE,
     Parameters,
@@ -87,6 +90,10 @@ def parse_via(value: str) -> Via:
     Raises:
         SipSyntaxError: It is none.
     """
+    return _remembered_via(value) if len(value) <= REMEMBERED_LENGTH else _read_via(value)
+
+
+def _read_via(value: str) -> Via:
     head, semicolon, tail = value.partition(";")
     name, _, rest = head.partition("/")
     version, _, rest = rest.partition("/")
@@ -107,6 +114,10 @@ def parse_name_addr(value: str, what: str) -> NameAddr:
     Raises:
         SipSyntaxError: It is neither. A URI of the scheme sip isn't read itself: see `check_name_addr`.
     """
+    return _remembered_name_addr(value, what) if len(value) <= REMEMBERED_LENGTH else _read_name_addr(value, what)
+
+
+def _read_name_addr(value: str, what: str) -> NameAddr:
     value = value.strip(WHITESPACE)
     if value[:1] == '"':
         closing = end_of_quoted(value, 0)
@@ -149,6 +160,10 @@ def parse_sip_uri_of(value: str, what: str) -> tuple[NameAddr, SipUri]:
     """
     parsed = parse_name_addr(value, what)
     return parsed, SipUri.parse(parsed.uri)
+
+
+_remembered_via = lru_cache(REMEMBERED)(_read_via)
+_remembered_name_addr = lru_cache(REMEMBERED)(_read_name_addr)
 
 
 def parse_cseq(value: str) -> tuple[int, str]:

@@ -247,11 +247,8 @@ def scan_message(data: bytes) -> Request | Response:
         raise SipSyntaxError("a CR or LF stands alone")
     headers: Headers = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        name = name.rstrip(WHITESPACE).lower()
-        if not colon or not is_token(name):
-            raise SipSyntaxError(f"no header field: {shorten(line)}")
-        name = COMPACT_FORMS.get(name, name)
+        title, colon, value = line.partition(":")
+        name = (_USUAL_NAMES.get(title) if colon else None) or _field_name(title, line)
         value = value.strip(WHITESPACE)
         if name in headers:
             headers[name].append(value)
@@ -269,6 +266,14 @@ def scan_message(data: bytes) -> Request | Response:
     if fields[2].upper() != "SIP/2.0":
         raise SipSyntaxError(f"unknown protocol version: {shorten(fields[2])}")
     return Request(fields[0], fields[1], headers, body)
+
+
+def _field_name(title: str, line: str) -> str:
+    """Return a header field's long name in lower case."""
+    name = title.rstrip(WHITESPACE).lower()
+    if len(title) == len(line) or not is_token(name):
+        raise SipSyntaxError(f"no header field: {shorten(line)}")
+    return COMPACT_FORMS.get(name, name)
 
 
 def _cut_body(message: Message, values: list[str]) -> None:
@@ -306,3 +311,9 @@ def _title(name: str) -> str:
 
 _TITLES: Final = {"call-id": "Call-ID", "cseq": "CSeq", "www-authenticate": "WWW-Authenticate", "rack": "RAck",
                   "rseq": "RSeq", "mime-version": "MIME-Version"}  # fmt: skip
+
+_USUAL_NAMES: Final = {_title(name): name for name in (
+    "via", "from", "to", "call-id", "cseq", "contact", "content-type", "content-length", "max-forwards", "user-agent",
+    "server", "allow", "supported", "record-route", "route", "accept", "date", "expires", "require",
+)}  # fmt: skip
+"""Header fields by their usual spelling: most that come are these."""

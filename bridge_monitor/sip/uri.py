@@ -6,10 +6,11 @@ Owns reading, writing and comparing the parts we need; must not resolve names.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from bridge_monitor.errors import SipSyntaxError
-from bridge_monitor.sip.grammar import is_digits, is_host, number, shorten
+from bridge_monitor.sip.grammar import REMEMBERED, REMEMBERED_LENGTH, is_digits, is_host, number, shorten
 
 _ALPHANUMERIC: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _MARK: Final = "-_.!~*'()"
@@ -46,38 +47,14 @@ class SipUri:
     parameters: tuple[tuple[str, str | None], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
 
-    @classmethod
-    def parse(cls, text: str) -> SipUri:
+    @staticmethod
+    def parse(text: str) -> SipUri:
         """Read a SIP or SIPS URI.
 
         Raises:
             SipSyntaxError: It is none.
         """
-        scheme, colon, rest = text.partition(":")
-        scheme = scheme.lower()
-        if not colon or scheme not in ("sip", "sips"):
-            raise SipSyntaxError(f"no SIP URI: {shorten(text)}")
-        # The user part may hold ; and ? unescaped, but no @ (§25.1): the first @ ends it.
-        userinfo, at, after = rest.partition("@")
-        user = password = None
-        if at:
-            rest = after
-            user, colon, secret = userinfo.partition(":")
-            password = secret if colon else None
-            if not user or not _fits(user, _USER) or not _fits(secret, _PASSWORD):
-                raise SipSyntaxError(f"bad user part of a URI: {shorten(text)}")
-        rest, question, query = rest.partition("?")
-        address, *parameter_texts = rest.split(";")
-        host, port = _host_port(address, text)
-        return cls(
-            host=host,
-            user=user,
-            port=port,
-            scheme=scheme,
-            password=password,
-            parameters=tuple(_parameter(part, text) for part in parameter_texts),
-            headers=tuple(_header(part, text) for part in query.split("&")) if question else (),
-        )
+        return _remembered(text) if len(text) <= REMEMBERED_LENGTH else _read(text)
 
     def __str__(self) -> str:
         userinfo = ""
@@ -124,6 +101,37 @@ def check_absolute_uri(text: str) -> None:
         not colon or not rest or not scheme[:1].isalpha() or not _SCHEME.issuperset(scheme) or not _fits(rest, _GENERIC)
     ):
         raise SipSyntaxError(f"no URI: {shorten(text)}")
+
+
+def _read(text: str) -> SipUri:
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon or scheme not in ("sip", "sips"):
+        raise SipSyntaxError(f"no SIP URI: {shorten(text)}")
+    # The user part may hold ; and ? unescaped, but no @ (§25.1): the first @ ends it.
+    userinfo, at, after = rest.partition("@")
+    user = password = None
+    if at:
+        rest = after
+        user, colon, secret = userinfo.partition(":")
+        password = secret if colon else None
+        if not user or not _fits(user, _USER) or not _fits(secret, _PASSWORD):
+            raise SipSyntaxError(f"bad user part of a URI: {shorten(text)}")
+    rest, question, query = rest.partition("?")
+    address, *parameter_texts = rest.split(";")
+    host, port = _host_port(address, text)
+    return SipUri(
+        host=host,
+        user=user,
+        port=port,
+        scheme=scheme,
+        password=password,
+        parameters=tuple(_parameter(part, text) for part in parameter_texts),
+        headers=tuple(_header(part, text) for part in query.split("&")) if question else (),
+    )
+
+
+_remembered = lru_cache(REMEMBERED)(_read)
 
 
 def _host_port(address: str, text: str) -> tuple[str, int | None]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge_monitor.errors import SipSyntaxError
+from bridge_monitor.sip.grammar import REMEMBERED_LENGTH
 from bridge_monitor.sip.headers import (
     check_name_addr,
     parse_cseq,
@@ -107,3 +108,15 @@ def test_nothing_else_is_raised(text: str) -> None:
     for read in (parse_via, parse_cseq, lambda value: check_name_addr(value, "x")):
         with contextlib.suppress(SipSyntaxError):
             read(text)
+
+
+def test_only_values_of_usual_length_are_remembered() -> None:
+    """What a peer makes us keep is bounded: a long one is read anew each time, with the same result."""
+    via, address = "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1", "<sip:room@127.0.0.1>"
+    assert parse_via(via) is parse_via(via)
+    assert parse_name_addr(address, "To") is parse_name_addr(address, "To")
+    more = f";x={'1' * REMEMBERED_LENGTH}"
+    assert parse_via(via + more) == parse_via(via + more)
+    assert parse_via(via + more) is not parse_via(via + more)
+    assert parse_name_addr(address + more, "To") == parse_name_addr(address + more, "To")
+    assert parse_name_addr(address + more, "To") is not parse_name_addr(address + more, "To")

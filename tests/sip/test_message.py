@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip import Request, Response, SipUri, parse_message
-from bridge_monitor.sip.message import Message
+from bridge_monitor.sip.message import Message, scan_message
 
 INVITE = (
     b"INVITE sip:room@192.0.2.9 SIP/2.0\r\n"
@@ -208,3 +208,10 @@ def test_any_bytes(data: bytes) -> None:
     for whole in (data, data + b"\r\n\r\n", b"SIP/2.0 200 OK\r\n" + data + b"\r\n\r\n"):
         with contextlib.suppress(SipSyntaxError):
             parse_message(whole, strict=True)
+
+
+@pytest.mark.parametrize("line", ["Via", "v", "nonsense"])
+def test_a_header_line_without_colon_is_none(line: str) -> None:
+    """Also if what stands there is the name of a field."""
+    with pytest.raises(SipSyntaxError, match="no header field"):
+        scan_message(f"OPTIONS sip:a SIP/2.0\r\nTo: <sip:a>\r\n{line}\r\nFrom: <sip:b>\r\n\r\n".encode())

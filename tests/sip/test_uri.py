@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip import SipUri
+from bridge_monitor.sip.grammar import REMEMBERED_LENGTH
 from bridge_monitor.sip.uri import check_absolute_uri
 
 GOOD = [
@@ -109,3 +110,11 @@ NAMES = st.text("abcXYZ019-", min_size=1, max_size=8)
 def test_round_trip(uri: SipUri) -> None:
     """Every URI is read back as it was written."""
     assert SipUri.parse(str(uri)) == uri
+
+
+def test_only_a_uri_of_usual_length_is_remembered() -> None:
+    """What a peer makes us keep is bounded: a long one is read anew each time, with the same result."""
+    short, long = "sip:room@127.0.0.1", f"sip:{'r' * REMEMBERED_LENGTH}@127.0.0.1"
+    assert SipUri.parse(short) is SipUri.parse(short)
+    assert SipUri.parse(long) == SipUri.parse(long)
+    assert SipUri.parse(long) is not SipUri.parse(long)
