@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-OUR_HOST, ROOM_HOST, ROOM_PORT = "10.77.0.1", "10.77.0.2", 40000
+OUR_HOST, ROOM_HOST, ROOM_PORT, TALKER_PORT = "10.77.0.1", "10.77.0.2", 40000, 40002
+Loss = int | list[tuple[int, int]]
+Packets = dict[int, set[int]]
 _numbers = itertools.count()
 
 
@@ -33,6 +35,11 @@ class Cable:
         self.our_interface, self.room_interface = f"o{mark}", f"r{mark}"
         self._processes: list[subprocess.Popen[str]] = []
         self._made: list[str] = []
+
+    def many_rooms(self) -> None:
+        """Let the room's end answer for all of 10.78.0.0/16."""
+        _run("ip", "-n", self.room, "route", "add", "local", "10.78.0.0/16", "dev", "lo")
+        _run("ip", "-n", self.ours, "route", "add", "10.78.0.0/16", "via", ROOM_HOST)
 
     def lay(self) -> None:
         for name in (self.ours, self.room):
@@ -62,9 +69,9 @@ class Cable:
         self._processes.append(process)
         return process
 
-    def start_room(self, script: str, *arguments: object) -> subprocess.Popen[str]:
+    def start_room(self, script: str, *arguments: object, port: int = ROOM_PORT) -> subprocess.Popen[str]:
         """Start a far end and wait until it listens."""
-        command = [sys.executable, str(HERE / script), ROOM_HOST, str(ROOM_PORT), *map(str, arguments)]
+        command = [sys.executable, str(HERE / script), ROOM_HOST, str(port), *map(str, arguments)]
         process = self.start(self.room, *command)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -77,53 +84,84 @@ class Cable:
         assert any(line.startswith("File:") for line in process.stderr)
         return process
 
+    def filter(self, namespace: str, rules: str) -> None:
+        """Load nftables rules."""
+        _run("ip", "netns", "exec", namespace, "nft", "-f", "-", text=rules)
+
     def narrow(self, mtu: int) -> None:
         """Make the room's end drop longer packets without a word, as a misconfigured tunnel does."""
         _run("ip", "-n", self.room, "link", "set", self.room_interface, "mtu", str(mtu))
 
-    def drop(self, *, towards: int, back: int, spare: tuple[int, ...] = ()) -> None:
-        """Drop RTP at random, in parts of a thousand, on its way to the room and back; count it exactly.
+    def drop(self, *, towards: Loss, back: Loss, spare: tuple[int, ...] = ()) -> None:
+        """Drop RTP on its way to the room and back; the kernel counts it and notes each packet's SSRC and number.
 
-        Sequence numbers in ``spare`` always pass: a receiver can't know what it lost before its first and after its
-        last packet.
+        A loss is either so many parts of a thousand, at random, or the ranges of sequence numbers that are lost.
+        Sequence numbers in ``spare`` always pass.
         """
         # Bits 80–95 of the transport header and what follows: behind UDP's 8 bytes, the sequence number.
         spared = f"@th,80,16 != {{ {', '.join(map(str, spare))} }}" if spare else ""
-        rules = f"""table inet truth {{
-            counter towards {{ }}
-            counter back {{ }}
-            chain arriving {{
-                type filter hook prerouting priority 0
-                udp dport {ROOM_PORT} {spared} numgen random mod 1000 < {towards} counter name towards drop
-            }}
-            chain leaving {{
-                type filter hook output priority 0
-                udp sport {ROOM_PORT} {spared} numgen random mod 1000 < {back} counter name back drop
-            }}
-        }}"""
-        _run("ip", "netns", "exec", self.room, "nft", "-f", "-", text=rules)
+        sides = {"towards": ("prerouting", "dport", towards), "back": ("output", "sport", back)}
+        rules = "table inet truth {\n"
+        for name, (hook, end, loss) in sides.items():
+            ranges = "" if isinstance(loss, int) else ", ".join(f"{first}-{last}" for first, last in loss)
+            chosen = f"@th,80,16 {{ {ranges} }}" if ranges else f"numgen random mod 1000 < {loss or 0}"
+            rules += f"""
+                counter {name} {{ }}
+                set lost_{name} {{ typeof @th,128,32 . @th,80,16; flags dynamic; size 1048576; }}
+                chain {name} {{
+                    type filter hook {hook} priority 0
+                    udp {end} {{ {ROOM_PORT}, {TALKER_PORT} }} {spared} {chosen} counter name {name} \
+                        add @lost_{name} {{ @th,128,32 . @th,80,16 }} drop
+                }}"""
+        self.filter(self.room, rules + "\n}")
 
     def dropped(self) -> tuple[int, int]:
         """Return the kernel's counts, towards the room and back."""
-        listed = json.loads(_run("ip", "netns", "exec", self.room, "nft", "-j", "list", "counters"))
-        counts = {one["counter"]["name"]: one["counter"]["packets"] for one in listed["nftables"] if "counter" in one}
+        counts = {one["counter"]["name"]: one["counter"]["packets"] for one in self._listed() if "counter" in one}
         return counts["towards"], counts["back"]
+
+    def dropped_packets(self) -> tuple[Packets, Packets]:
+        """Return which packets the kernel dropped, towards the room and back: the numbers of each SSRC."""
+        noted = {one["set"]["name"]: one["set"].get("elem", []) for one in self._listed() if "set" in one}
+        sides: list[Packets] = []
+        for name in ("towards", "back"):
+            lost: Packets = {}
+            for element in noted[f"lost_{name}"]:
+                ssrc, number = element["concat"]
+                lost.setdefault(ssrc, set()).add(number)
+            sides.append(lost)
+        return sides[0], sides[1]
+
+    def _listed(self) -> list[dict[str, Any]]:
+        told = _run("ip", "netns", "exec", self.room, "nft", "-j", "list", "table", "inet", "truth")
+        listed: list[dict[str, Any]] = json.loads(told)["nftables"]
+        return listed
 
     def call(self, **changes: Any) -> subprocess.Popen[str]:
         """Start a stream of ours to the room."""
-        plan: dict[str, Any] = {
-            "remote_host": ROOM_HOST,
-            "rtp_port": ROOM_PORT,
-            "rtcp_port": ROOM_PORT + 1,
-            "payload_type": 0,
-            "codec": "PCMU",
-            "accepted_payload_types": [0],
-            "ssrc": 0x12345678,
-            "first_seq": 65400,
-            "first_timestamp": 2**32 - 8000,
-            "duration_seconds": 5.0,
-        }
-        return self.start(self.ours, sys.executable, str(HERE / "caller.py"), json.dumps({**plan, **changes}))
+        return self.start(self.ours, sys.executable, str(HERE / "caller.py"), json.dumps(plan(**changes)))
+
+    def calls(self, job: Path, plans: list[dict[str, Any]], *before: str, **settings: Any) -> subprocess.Popen[str]:
+        """Start many streams of one engine; ``job`` is a file to tell the caller of them, ``before`` precedes it."""
+        job.write_text(json.dumps({"settings": settings, "plans": [plan(**changes) for changes in plans]}), "ascii")
+        return self.start(self.ours, *before, sys.executable, str(HERE / "callers.py"), str(job))
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    """Return a stream of ours to the room."""
+    return {
+        "remote_host": ROOM_HOST,
+        "rtp_port": ROOM_PORT,
+        "rtcp_port": changes.get("rtp_port", ROOM_PORT) + 1,
+        "payload_type": 0,
+        "codec": "PCMU",
+        "accepted_payload_types": [0],
+        "ssrc": 0x12345678,
+        "first_seq": 65400,
+        "first_timestamp": 2**32 - 8000,
+        "duration_seconds": 5.0,
+        **changes,
+    }
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> str:

@@ -1,11 +1,10 @@
-"""The media engine's figures against truth that it has no part in: the kernel's drop counters, irtt and Wireshark.
+"""The media engine's figures against truth that it has no part in: the kernel's drop counters and Wireshark.
 
 Own stream and room stand in two network namespaces; the rooms are scripts that share no code with the package.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from pathlib import Path
@@ -36,9 +35,9 @@ def test_echo_loss_is_exactly_what_the_kernel_dropped(cable: Any, report_of: Any
 
 def test_both_directions_apart_are_exactly_what_the_kernel_dropped(cable: Any, report_of: Any) -> None:
     """Inbound from the room's own numbers, first to last received; outbound from its reports, up to the highest."""
-    packets, first = 300, 500
+    packets, first, theirs = 300, 500, 0x5678
     cable.start_room("talking_room.py", packets, 0)
-    cable.drop(towards=50, back=80, spare=(first, first + 299, 1000, 1000 + packets - 1))
+    cable.drop(towards=50, back=80, spare=(first, first + 299, theirs, theirs + packets - 1))
     report = report_of(cable.call(duration_seconds=6.0, first_seq=first, report_coverage=1.0))
     towards, back = cable.dropped()
     assert towards > 0
@@ -51,38 +50,13 @@ def test_both_directions_apart_are_exactly_what_the_kernel_dropped(cable: Any, r
     assert report["packets_sent"] == 300
 
 
-@pytest.mark.peer("irtt")
-def test_round_trip_time_is_irtt_s(cable: Any, report_of: Any) -> None:
-    """Same path, same time, same packet size and interval: the medians differ by less than 0.2 ms."""
-    cable.start_room("echo_room.py")
-    first = (
-        "chrt",
-        "-r",
-        "1",
-    )  # before other processes, as the engine and the room run: the path is compared, no queue
-    server = cable.start(cable.room, *first, "irtt", "server", "-b", "10.77.0.2:2112")
-    time.sleep(0.3)
-    call = cable.call(duration_seconds=6.0)
-    time.sleep(1.0)
-    wish = ("-q", "-i", "20ms", "-d", "4s", "-l", "172", "-o", "-", "10.77.0.2:2112")
-    asked = cable.start(cable.ours, *first, "irtt", "client", *wish)
-    told, problem = asked.communicate(timeout=30)
-    assert asked.returncode == 0, problem
-    report = report_of(call)
-    server.terminate()
-    theirs = json.loads(told[told.index("{") :])["stats"]["rtt"]["median"] / 1e9
-    ours = report["echo"]["rtt"]
-    assert ours["samples"] == 300
-    assert ours["median"] == pytest.approx(theirs, abs=0.0002)
-
-
 @pytest.mark.peer("tshark")
 def test_jitter_and_loss_are_wireshark_s(cable: Any, report_of: Any, tmp_path: Path) -> None:
     """A capture of the same packets, read by tshark: same loss, same mean and maximum of RFC 3550's jitter."""
     packets = 300
     capture = tmp_path / "room.pcap"
     cable.start_room("talking_room.py", packets, 15)
-    cable.drop(towards=0, back=50, spare=(1000, 1000 + packets - 1))
+    cable.drop(towards=0, back=50, spare=(0x5678, 0x5678 + packets - 1))
     dumpcap = cable.capture(cable.ours, cable.our_interface, "udp src port 40000", capture)
     report = report_of(cable.call(duration_seconds=6.0))
     time.sleep(0.3)
@@ -130,7 +104,7 @@ def _rtp_stream(capture: Path) -> dict[str, str]:
     """Return the one line of ``rtp,streams`` as title → value."""
     command = ["tshark", "-r", str(capture), "-d", "udp.port==40000,rtp", "-q", "-z", "rtp,streams"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    (line,) = [line for line in told.splitlines() if "0x600DF00D" in line]
+    (line,) = [line for line in told.splitlines() if "0xEDCBA987" in line]
     values = line.replace("%)", "").replace("(", " ").split()
     titles = (
         *("Start time", "End time", "Src IP", "Port", "Dest IP", "Dest port", "SSRC", "Payload", "Pkts", "Lost", "%"),
