@@ -139,12 +139,16 @@ class Demux:
         return self._by_ssrc.get(pair << 32 | ssrc, NO_ROW)
 
     def row_of_peer(self, pair: int, source_ip: int, ssrc: int) -> int:
-        """Return the row whose peer this is by SSRC, or the only one of that address, on one local port."""
+        """Return the one row whose peer this is, on one local port: by address and SSRC, else by one of them."""
         here = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
-        found = np.flatnonzero(self.peer_ssrc[here] == ssrc)
-        if not found.size:
-            found = np.flatnonzero(self.expected[here] >> 16 == (pair << 32 | source_ip))
-        return here.start + int(found[0]) if found.size == 1 else NO_ROW
+        by_ssrc = self.peer_ssrc[here] == ssrc
+        by_host = self.expected[here] >> 16 == (pair << 32 | source_ip)
+        unknown = by_host & (self.peer_ssrc[here] < 0)
+        for candidates in (by_host & by_ssrc, unknown, by_ssrc, by_host):
+            found = np.flatnonzero(candidates)
+            if found.size:
+                return here.start + int(found[0]) if found.size == 1 else NO_ROW
+        return NO_ROW
 
     def adopt(self, strangers: list[Stranger], heard: Array) -> list[tuple[int, Stranger]]:
         """Find rows for packets of unknown sources, and latch those rows to them.
@@ -214,12 +218,17 @@ class Demux:
             if row // self._rows_per_pair == stranger.pair and self.accepted[row, stranger.payload_type]
         ]
         same_host = [row for row in here if int(self.expected[row]) >> 16 & 0xFFFFFFFF == stranger.source >> 16]
-        # A known stream that goes on from elsewhere (an address translator's new port); else the host we expect on
-        # another port; else, where no such host is expected here, the only call that waits on this local port, once it
-        # is clear that no call begins that the host belongs to.
-        candidates = [row for row in here if self.peer_ssrc[row] == stranger.ssrc]
-        if not candidates and (same_host or self._is_known_for_long(stranger, key)):
-            candidates = [row for row in same_host or here if not heard[row]]
+        # The host we expect, on another port: its known stream that goes on from there (an address translator's new
+        # port), else a call that has heard nothing. Else a known stream of another host; the address counts for more
+        # than the SSRC, since there are rooms that all have the same one. Else, where no such host is expected here,
+        # the only call that waits on this local port, once it is clear that no call begins that the host belongs to.
+        candidates = (
+            [row for row in same_host if self.peer_ssrc[row] == stranger.ssrc]
+            or [row for row in same_host if not heard[row]]
+            or [row for row in here if self.peer_ssrc[row] == stranger.ssrc]
+        )
+        if not candidates and not same_host and self._is_known_for_long(stranger, key):
+            candidates = [row for row in here if not heard[row]]
         if len(candidates) != 1:
             return NO_ROW
         row = candidates[0]

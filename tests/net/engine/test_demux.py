@@ -128,6 +128,15 @@ class TestLatching:
         demux.peer_ssrc[0] = 7
         assert [row for row, _ in demux.adopt([_stranger(OTHER, 6000, ssrc=7)], _heard(0))] == [0]
 
+    def test_rooms_with_the_same_ssrc_keep_each_their_own_packets(self, demux: Demux) -> None:
+        """Some endpoints all have one SSRC: the address says whose a packet from a port not named is."""
+        demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
+        demux.peer_ssrc[0] = 7
+        assert [row for row, _ in demux.adopt([_stranger(OTHER, 6000, ssrc=7)], _heard(0))] == [1]
+        demux.peer_ssrc[1] = 7
+        moved = [_stranger(HOST, 6002, ssrc=7), _stranger(OTHER, 6002, ssrc=7), _stranger(THIRD, 6002, ssrc=7)]
+        assert [row for row, _ in demux.adopt(moved, _heard(0, 1))] == [0, 1]
+
     def test_an_unknown_payload_type_latches_nothing(self, demux: Demux) -> None:
         assert demux.adopt([_stranger(HOST, 6000, kind=96)], _heard()) == []
 
@@ -193,3 +202,13 @@ class TestReports:
         demux.peer_ssrc[1] = 7
         assert demux.row_of_peer(0, THIRD, 7) == 1
         assert demux.row_of_peer(1, HOST, 7) == 5
+
+    def test_of_rooms_with_the_same_ssrc_by_address(self, demux: Demux) -> None:
+        """Also one whose RTP does not reach us, so that its SSRC isn't known."""
+        demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
+        demux.peer_ssrc[0] = 7
+        assert demux.row_of_peer(0, OTHER, 7) == 1
+        demux.peer_ssrc[1] = 7
+        assert demux.row_of_peer(0, OTHER, 7) == 1
+        assert demux.row_of_peer(0, HOST, 7) == 0
+        assert demux.row_of_peer(0, THIRD, 7) == NO_ROW
