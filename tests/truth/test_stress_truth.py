@@ -8,10 +8,13 @@ and a run that it calls void shows nothing and is repeated.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -23,6 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from bridge_monitor.net.engine import EngineSettings, Leg, MediaEngine, StreamPlan
 from tests.system.rigs import MEASURE, Command, Country
 from tests.system.test_sweep import NEEDS_LONG_CALLS, NONE, PROFILES, Row, entry, plant
 
@@ -227,6 +231,42 @@ def test_nothing_is_wrong_on_busy_cores_while_engine_and_program_stand_still(
     assert seen.reasons["engine_stalled"] > 0
     assert seen.reasons["loop_lag"] > 0
     assert seen.believed > 0
+
+
+async def test_what_rooms_send_while_the_engine_stands_still_is_no_loss_of_theirs(network: str) -> None:
+    """A hundred rooms answered meanwhile, and send: their calls begin a second late, and miss nothing."""
+    rooms, before, after = 100, 25, 30
+    async with await MediaEngine.start(EngineSettings(rows=rooms)) as engine:
+        assert engine.pid is not None
+        with contextlib.ExitStack() as stack:
+            legs: list[tuple[Leg, socket.socket]] = []
+            for number in range(rooms):
+                room = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                room.bind((f"{network}.0.{number + 1}", 40000))
+                legs.append((engine.reserve(room.getsockname()[0]), room))
+
+            def send(seq: int) -> None:
+                for leg, room in legs:
+                    header = struct.pack("!BBHII", 0x80, 0, seq, 160 * seq, leg.row)
+                    room.sendto(header + b"\xff" * 160, ("127.0.0.1", leg.rtp_port))
+
+            os.kill(engine.pid, signal.SIGSTOP)
+            try:
+                for seq in range(before):
+                    send(seq)
+                for leg, _ in legs:
+                    facts = {"ssrc": 1000 + leg.row, "first_seq": 1, "first_timestamp": 1, "duration_seconds": 0.8}
+                    plan = StreamPlan(leg.remote_host, 40000, 40001, 0, "PCMU", (0,), report_wait_seconds=0.3, **facts)
+                    engine.begin(leg, plan)
+            finally:
+                os.kill(engine.pid, signal.SIGCONT)
+            for seq in range(before, before + after):
+                await asyncio.sleep(0.02)
+                send(seq)
+            reports = [await engine.finished(leg) for leg, _ in legs]
+    received = [report.inbound for report in reports if not report.invalid]
+    assert received, "every call is invalid: nothing was shown"
+    assert {(one.expected, one.lost) if one else None for one in received} == {(before + after, 0)}
 
 
 @pytest.mark.full
