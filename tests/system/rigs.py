@@ -174,9 +174,10 @@ class Command:
         folder: Where the output goes.
         words: The command line after the program's name.
         measured: Whether coverage, if it is asked for, looks on; not where the pace matters.
+        under: A command line that starts it (``setpriv …``).
     """
 
-    def __init__(self, folder: Path, *words: str | Path, measured: bool = True) -> None:
+    def __init__(self, folder: Path, *words: str | Path, measured: bool = True, under: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.iterdir()))
         self.out, self.err = folder / f"{number}-{words[0]}.out", folder / f"{number}-{words[0]}.err"
@@ -186,7 +187,7 @@ class Command:
             environment[MEASURE] = _MEASURED
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge_monitor", *map(str, words)],
+                [*under, sys.executable, "-m", "bridge_monitor", *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -1,4 +1,4 @@
-"""Two network namespaces with a cable between them, and the kernel's own count of what is dropped on it."""
+"""Two namespaces with a cable between them, and the kernel's own count of what is dropped on it; lines with a relay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.system.rigs import own_network
+from tests.truth.relay import Line, compile_relay
 
 HERE = Path(__file__).parent
 OUR_HOST, ROOM_HOST, ROOM_PORT, TALKER_PORT = "10.77.0.1", "10.77.0.2", 40000, 40002
@@ -185,3 +188,30 @@ def cable() -> Iterator[Cable]:
 def report_of() -> Any:
     """Return ``report_of(call)``: the report as plain values, once the stream is over."""
     return lambda process: json.loads(finish(process))
+
+
+@pytest.fixture(scope="session")
+def relay_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the relay, compiled."""
+    return compile_relay(tmp_path_factory.mktemp("relay"))
+
+
+@pytest.fixture
+def network() -> Iterator[str]:
+    """Return the first two bytes of loopback addresses that no other test has."""
+    with own_network() as prefix:
+        yield prefix
+
+
+@pytest.fixture
+def line(relay_program: Path, network: str, tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    """Return ``line(number, port)``: a relay's and its rooms' place on loopback; lines of one number share a host."""
+    laid: list[Line] = []
+
+    def lay(number: int, port: int = 40000) -> Line:
+        laid.append(Line(relay_program, tmp_path, f"{network}.{number}.1", f"{network}.{number}.2", port))
+        return laid[-1]
+
+    yield lay
+    for one in laid:
+        one.end()

@@ -18,7 +18,8 @@ from bridge_monitor.net.engine.layout import Array
 
 __all__ = ["NO_ROW", "Demux", "Stranger", "key_of"]
 
-_EARLY: Final = 4096
+_EARLY: Final = 16384
+"""So many packets of unknown sources are kept in all, for calls that begin soon; each local port has its share."""
 _EARLY_FOR_NS: Final = 10_000_000_000
 _GRAVE_FOR_NS: Final = 30_000_000_000
 _STRANGE_FOR_NS: Final = 1_000_000_000
@@ -26,6 +27,9 @@ _STRANGE_FOR_NS: Final = 1_000_000_000
 not be taken for the peer of whoever else waits on that port. Longer than a loop may lag before a call is invalid."""
 _UNKNOWN_AT_ONCE: Final = 256
 """So many packets of unknown sources are looked at in a batch: a flood of strangers must not stop the pace."""
+_LOOK_AGAIN_NS: Final = 250_000_000
+"""Of one source in a batch, packets this far apart: what could not be told of the one can't of the next."""
+_KNOWN_SINCE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class Demux:
         self._foreign: dict[int, set[int]] = {}  # row → keys it latched to
         self._graves: dict[int, int] = {}  # key → until when its late packets are nobody's (CLOCK_REALTIME, ns)
         self._oldest_graves: deque[tuple[int, int]] = deque()  # (until, key), in order of digging
-        self._early: deque[Stranger] = deque(maxlen=_EARLY)
+        pairs = -(-rows // rows_per_pair)
+        self._early: list[deque[Stranger]] = [deque(maxlen=-(-_EARLY // pairs)) for _ in range(pairs)]
+        self._early_lost_ns = [-1] * pairs  # arrival of the latest packet that was kept no longer
         self._since: dict[int, tuple[int, int]] = {}  # key of a stranger → arrival of its first and its last packet
         self._key_map = KeyMap(rows)
         self._ssrc_map = KeyMap(rows)
@@ -139,12 +145,16 @@ class Demux:
         return self._by_ssrc.get(pair << 32 | ssrc, NO_ROW)
 
     def row_of_peer(self, pair: int, source_ip: int, ssrc: int) -> int:
-        """Return the row whose peer this is by SSRC, or the only one of that address, on one local port."""
+        """Return the one row whose peer this is, on one local port: by address and SSRC, else by one of them."""
         here = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
-        found = np.flatnonzero(self.peer_ssrc[here] == ssrc)
-        if not found.size:
-            found = np.flatnonzero(self.expected[here] >> 16 == (pair << 32 | source_ip))
-        return here.start + int(found[0]) if found.size == 1 else NO_ROW
+        by_ssrc = self.peer_ssrc[here] == ssrc
+        by_host = self.expected[here] >> 16 == (pair << 32 | source_ip)
+        unknown = by_host & (self.peer_ssrc[here] < 0)
+        for candidates in (by_host & by_ssrc, unknown, by_ssrc, by_host):
+            found = np.flatnonzero(candidates)
+            if found.size:
+                return here.start + int(found[0]) if found.size == 1 else NO_ROW
+        return NO_ROW
 
     def adopt(self, strangers: list[Stranger], heard: Array) -> list[tuple[int, Stranger]]:
         """Find rows for packets of unknown sources, and latch those rows to them.
@@ -159,17 +169,22 @@ class Demux:
         """
         adopted = []
         fresh: dict[int, int] = {}
-        for stranger in strangers[:_UNKNOWN_AT_ONCE]:
+        looked_at: dict[int, int] = {}
+        looks = 0
+        for stranger in strangers:
             key = key_of(stranger.pair, stranger.source)
             row = fresh.get(key, NO_ROW)
-            if row == NO_ROW:
+            again = stranger.arrival_ns - looked_at.get(key, -_LOOK_AGAIN_NS) >= _LOOK_AGAIN_NS
+            if row == NO_ROW and again and looks < _UNKNOWN_AT_ONCE:
+                looked_at[key] = stranger.arrival_ns
+                looks += 1
                 row = self._latch(stranger, key, heard)
                 if row != NO_ROW:
                     fresh[key] = row
                     heard[row] = True
-                    adopted += [(row, kept) for kept in self._take_early(key, stranger.arrival_ns)]
+                    adopted += [(row, kept) for kept in self._take_early(stranger, key)]
             if row == NO_ROW:
-                self._early.append(stranger)
+                self._keep(stranger)
             else:
                 adopted.append((row, stranger))
         return adopted
@@ -177,31 +192,42 @@ class Demux:
     def early(self, row: int, since_ns: int, heard: Array) -> list[tuple[int, Stranger]]:
         """Return the packets that came since the row was reserved but before it began."""
         pair = row // self._rows_per_pair
-        mine: list[Stranger] = []
-        others: list[Stranger] = []
-        for stranger in self._early:
-            here = stranger.pair == pair and stranger.arrival_ns >= since_ns
-            (mine if here else others).append(stranger)
-        horizon = max((stranger.arrival_ns for stranger in self._early), default=0) - _EARLY_FOR_NS
-        self._early.clear()
-        self._early.extend(stranger for stranger in others if stranger.arrival_ns > horizon)
+        kept = self._early[pair]
+        horizon = max((stranger.arrival_ns for stranger in kept), default=0) - _EARLY_FOR_NS
+        mine = [stranger for stranger in kept if stranger.arrival_ns > horizon and stranger.arrival_ns >= since_ns]
+        others = [stranger for stranger in kept if horizon < stranger.arrival_ns < since_ns]
+        kept.clear()
+        kept.extend(others)
         expected = [(row, stranger) for stranger in mine if key_of(pair, stranger.source) == self.expected[row]]
         if expected:
             heard[row] = True
             mine = [stranger for stranger in mine if key_of(pair, stranger.source) != self.expected[row]]
         return expected + self.adopt(mine, heard)
 
-    def _take_early(self, key: int, arrival_ns: int) -> list[Stranger]:
-        """Return, and forget, the packets kept of a source that was strange for a while before ``arrival_ns``."""
-        first, _ = self._since.pop(key, (arrival_ns, arrival_ns))
+    def lost_early(self, row: int, since_ns: int) -> bool:
+        """Tell whether packets that came to the row's local port since then could not be kept for it."""
+        return self._early_lost_ns[row // self._rows_per_pair] >= since_ns
+
+    def _keep(self, stranger: Stranger) -> None:
+        """Keep a packet for a row that begins soon; where the port's share is used up the oldest one goes."""
+        kept = self._early[stranger.pair]
+        if len(kept) == kept.maxlen:
+            self._early_lost_ns[stranger.pair] = kept[0].arrival_ns
+        kept.append(stranger)
+
+    def _take_early(self, stranger: Stranger, key: int) -> list[Stranger]:
+        """Return, and forget, the packets kept of a source that was strange for a while before ``stranger``."""
+        first, _ = self._since.pop(key, (stranger.arrival_ns, stranger.arrival_ns))
+        if first >= stranger.arrival_ns:
+            return []
+        early = self._early[stranger.pair]
         taken: list[Stranger] = []
         others: list[Stranger] = []
-        for kept in self._early:
-            mine = key_of(kept.pair, kept.source) == key and kept.arrival_ns >= first
-            (taken if mine and first < arrival_ns else others).append(kept)
-        if taken:
-            self._early.clear()
-            self._early.extend(others)
+        for kept in early:
+            mine = kept.source == stranger.source and kept.arrival_ns >= first
+            (taken if mine else others).append(kept)
+        early.clear()
+        early.extend(others)
         return taken
 
     def _latch(self, stranger: Stranger, key: int, heard: Array) -> int:
@@ -214,12 +240,17 @@ class Demux:
             if row // self._rows_per_pair == stranger.pair and self.accepted[row, stranger.payload_type]
         ]
         same_host = [row for row in here if int(self.expected[row]) >> 16 & 0xFFFFFFFF == stranger.source >> 16]
-        # A known stream that goes on from elsewhere (an address translator's new port); else the host we expect on
-        # another port; else, where no such host is expected here, the only call that waits on this local port, once it
-        # is clear that no call begins that the host belongs to.
-        candidates = [row for row in here if self.peer_ssrc[row] == stranger.ssrc]
-        if not candidates and (same_host or self._is_known_for_long(stranger, key)):
-            candidates = [row for row in same_host or here if not heard[row]]
+        # The host we expect, on another port: its known stream that goes on from there (an address translator's new
+        # port), else a call that has heard nothing. Else a known stream of another host; the address counts for more
+        # than the SSRC, since there are rooms that all have the same one. Else, where no such host is expected here,
+        # the only call that waits on this local port, once it is clear that no call begins that the host belongs to.
+        candidates = (
+            [row for row in same_host if self.peer_ssrc[row] == stranger.ssrc]
+            or [row for row in same_host if not heard[row]]
+            or [row for row in here if self.peer_ssrc[row] == stranger.ssrc]
+        )
+        if not candidates and not same_host and self._is_known_for_long(stranger, key):
+            candidates = [row for row in here if not heard[row]]
         if len(candidates) != 1:
             return NO_ROW
         row = candidates[0]
@@ -230,7 +261,7 @@ class Demux:
 
     def _is_known_for_long(self, stranger: Stranger, key: int) -> bool:
         """Tell whether a stranger has sent for a while without a pause as long."""
-        if len(self._since) >= _EARLY:
+        if len(self._since) >= _KNOWN_SINCE:
             self._since.clear()  # a flood: their time begins anew
         first, last = self._since.get(key, (stranger.arrival_ns, stranger.arrival_ns))
         if stranger.arrival_ns - last > _STRANGE_FOR_NS:

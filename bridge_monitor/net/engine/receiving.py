@@ -109,6 +109,8 @@ class Receiver:
         """Count what came for a row before it began."""
         heard = self._layout.first_rtp_ns != 0
         self._count_strangers(self._demux.early(row, since_ns, heard))
+        if self._demux.lost_early(row, since_ns):
+            self._layout.invalid[row] |= _SOCKET_OVERFLOW
 
     def _read_rtp(self, fds: Sequence[int]) -> list[int]:
         """Read once from each socket while the batch has room; return those that may have more."""

@@ -109,7 +109,7 @@ class TestLatching:
         for first in range(1, 9000, 200):
             demux.adopt([_stranger(OTHER, port) for port in range(first, first + 200)], _heard(5))
         assert len(demux._since) <= 4096
-        assert len(demux._early) <= 4096
+        assert [len(kept) for kept in demux._early] == [8192, 0]
 
     def test_two_calls_that_wait_can_t_be_told_apart(self, demux: Demux) -> None:
         demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
@@ -127,6 +127,15 @@ class TestLatching:
         """An address translator gave it a new port; its SSRC is the old one."""
         demux.peer_ssrc[0] = 7
         assert [row for row, _ in demux.adopt([_stranger(OTHER, 6000, ssrc=7)], _heard(0))] == [0]
+
+    def test_rooms_with_the_same_ssrc_keep_each_their_own_packets(self, demux: Demux) -> None:
+        """Some endpoints all have one SSRC: the address says whose a packet from a port not named is."""
+        demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
+        demux.peer_ssrc[0] = 7
+        assert [row for row, _ in demux.adopt([_stranger(OTHER, 6000, ssrc=7)], _heard(0))] == [1]
+        demux.peer_ssrc[1] = 7
+        moved = [_stranger(HOST, 6002, ssrc=7), _stranger(OTHER, 6002, ssrc=7), _stranger(THIRD, 6002, ssrc=7)]
+        assert [row for row, _ in demux.adopt(moved, _heard(0, 1))] == [0, 1]
 
     def test_an_unknown_payload_type_latches_nothing(self, demux: Demux) -> None:
         assert demux.adopt([_stranger(HOST, 6000, kind=96)], _heard()) == []
@@ -179,7 +188,25 @@ class TestEarlyPackets:
     def test_a_flood_of_strangers_costs_a_bounded_effort(self, demux: Demux) -> None:
         flood = [_stranger(OTHER, port, kind=96) for port in range(1, 5000)]
         assert demux.adopt(flood, _heard()) == []
-        assert len(demux._early) <= 256
+        assert len(demux._since) <= 256
+
+    def test_all_that_came_while_we_stood_still_is_given_to_the_calls_that_begin_then(self, demux: Demux) -> None:
+        """More than is looked at in a batch, and of rooms whose calls begin one after the other."""
+        hosts = {row: OTHER + row for row in (1, 2, 3)}
+        batch = [_stranger(host, 4000, seq=seq, at=seq) for host in hosts.values() for seq in range(1, 401)]
+        assert demux.adopt(batch, _heard(0)) == []
+        for row, host in hosts.items():
+            demux.add(row, ssrc=100 + row, source=_source(host, 4000), accepted=(0,))
+            given = demux.early(row, 0, _heard(0))
+            assert [(to, packet.seq) for to, packet in given] == [(row, seq) for seq in range(1, 401)]
+            assert not demux.lost_early(row, 0)
+
+    def test_a_call_whose_early_packets_may_be_lost_is_told_so(self, demux: Demux) -> None:
+        flood = [_stranger(THIRD, 1 + at % 60000, kind=96, at=at) for at in range(9000)]
+        demux.adopt(flood, _heard(0))
+        assert demux.lost_early(1, 9000 - 8192 - 1)
+        assert not demux.lost_early(1, 9000 - 8192)
+        assert not demux.lost_early(6, 0), "the other local port"
 
 
 class TestReports:
@@ -193,3 +220,13 @@ class TestReports:
         demux.peer_ssrc[1] = 7
         assert demux.row_of_peer(0, THIRD, 7) == 1
         assert demux.row_of_peer(1, HOST, 7) == 5
+
+    def test_of_rooms_with_the_same_ssrc_by_address(self, demux: Demux) -> None:
+        """Also one whose RTP does not reach us, so that its SSRC isn't known."""
+        demux.add(1, ssrc=101, source=_source(OTHER, 4000), accepted=(0,))
+        demux.peer_ssrc[0] = 7
+        assert demux.row_of_peer(0, OTHER, 7) == 1
+        demux.peer_ssrc[1] = 7
+        assert demux.row_of_peer(0, OTHER, 7) == 1
+        assert demux.row_of_peer(0, HOST, 7) == 0
+        assert demux.row_of_peer(0, THIRD, 7) == NO_ROW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -151,6 +152,24 @@ def test_packets_that_came_before_the_call_began_are_counted(
     report = station.report(0)
     assert (report.inbound.expected, report.inbound.received) == (10, 10)
     assert report.first_rtp_ns == report.inbound.first_arrival_ns < report.started_ns
+
+
+def test_a_call_is_invalid_if_strangers_crowded_out_what_came_before_it_began(
+    station: Any, new_peer: Any, plan_for: Plan, packets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we could not keep is not the room's loss."""
+    monkeypatch.setattr(station.engine._demux, "_early", [deque(maxlen=4) for _ in station.pairs])
+    peer, other = new_peer(), new_peer("127.9.9.9")
+    reserved = time.time_ns()
+    for number in range(5):
+        _send(peer, station, packets.rtp(number, 160 * number, 9))
+    station.run(0.02)
+    station.begin(0, plan_for(peer, ssrc=1, report_wait_seconds=0.3), reserved)
+    station.begin(4, plan_for(other, ssrc=2, report_wait_seconds=0.3), reserved)
+    station.run(2, peer)
+    assert station.report(0).inbound.expected == 4
+    assert station.report(0).invalid == (SOCKET_OVERFLOW,)
+    assert station.report(4).invalid == ()
 
 
 def test_payload_types_that_were_not_agreed_on(station: Any, new_peer: Any, plan_for: Plan, packets: Any) -> None:
