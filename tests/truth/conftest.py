@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.system.rigs import own_network
-from tests.truth.relay import Line, compile_relay
+from tests.truth.relay import FRONT_PORT, Line, compile_relay
 
 HERE = Path(__file__).parent
 OUR_HOST, ROOM_HOST, ROOM_PORT, TALKER_PORT = "10.77.0.1", "10.77.0.2", 40000, 40002
@@ -208,7 +208,7 @@ def line(relay_program: Path, network: str, tmp_path: Path) -> Iterator[Callable
     """Return ``line(number, port)``: a relay's and its rooms' place on loopback; lines of one number share a host."""
     laid: list[Line] = []
 
-    def lay(number: int, port: int = 40000) -> Line:
+    def lay(number: int, port: int = FRONT_PORT) -> Line:
         laid.append(Line(relay_program, tmp_path, f"{network}.{number}.1", f"{network}.{number}.2", port))
         return laid[-1]
 

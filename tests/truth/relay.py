@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-FRONT_PORT, ROOM_PORT, OTHER_PORT = 40000, 41000, 40100
+FRONT_PORT, ROOM_PORT, OTHER_PORT = 10000, 11000, 10100  # where neither the kernel nor an engine picks ports
 INTERVAL_NS = 20_000_000
 PLAYOUT_NS = 60_000_000
 

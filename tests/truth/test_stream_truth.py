@@ -158,7 +158,7 @@ class TestOneAddress:
 
     async def test_calls_on_one_local_port_have_each_their_own_figures(self, line: Lines) -> None:
         """Rooms are told apart by their ports, echoes by our SSRC, though they share even the port."""
-        echo, first, second = line(1), line(2, 40000), line(2, 40002)
+        echo, first, second = line(1), line(2, 10000), line(2, 10002)
         echo.start(None, towards=HARM, back=HARM)
         first.start([(ROOM, 3000, 77, ROOM_SENDS)], towards="loss=80", back=HARM)
         second.start([(ROOM, 3000, 77, ROOM_SENDS)], towards=HARM, back="loss=120")

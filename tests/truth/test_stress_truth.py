@@ -242,7 +242,7 @@ async def test_what_rooms_send_while_the_engine_stands_still_is_no_loss_of_their
             legs: list[tuple[Leg, socket.socket]] = []
             for number in range(rooms):
                 room = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                room.bind((f"{network}.0.{number + 1}", 40000))
+                room.bind((f"{network}.0.{number + 1}", 10000))
                 legs.append((engine.reserve(room.getsockname()[0]), room))
 
             def send(seq: int) -> None:
@@ -256,7 +256,7 @@ async def test_what_rooms_send_while_the_engine_stands_still_is_no_loss_of_their
                     send(seq)
                 for leg, _ in legs:
                     facts = {"ssrc": 1000 + leg.row, "first_seq": 1, "first_timestamp": 1, "duration_seconds": 0.8}
-                    plan = StreamPlan(leg.remote_host, 40000, 40001, 0, "PCMU", (0,), report_wait_seconds=0.3, **facts)
+                    plan = StreamPlan(leg.remote_host, 10000, 10001, 0, "PCMU", (0,), report_wait_seconds=0.3, **facts)
                     engine.begin(leg, plan)
             finally:
                 os.kill(engine.pid, signal.SIGCONT)
