@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from bridge_monitor.domain import LadderStep
 from bridge_monitor.errors import LocalFaultError
@@ -74,19 +74,62 @@ class CallChannel:
     """
 
     def __init__(self, started: float, tap: WireTap | None) -> None:
-        self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.ladder: list[LadderStep] = []
         self.started = started
         self.tap = tap
         self._seen: set[bytes] = set()
+        self._events: deque[Event] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
-    async def next_event(self, patience: float) -> Event | None:
-        """Return the call's next event, or None after ``patience`` seconds."""
-        try:
-            async with asyncio.timeout(patience):
-                return await self.events.get()
-        except TimeoutError:
-            return None
+    def tell(self, event: Event) -> None:
+        """Add an event and wake who waits for it."""
+        self._events.append(event)
+        self._wake()
+
+    async def next_event(self, patience: float, *, unless: asyncio.Future[Any] | None = None) -> Event | None:
+        """Return the call's next event, or None after ``patience`` seconds or once ``unless`` is done.
+
+        One task at a time may wait. It needs no task and, mostly, no timer of its own: calls come by the thousand.
+        """
+        if not self._events and (unless is None or not unless.done()):
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            self._arm(loop, loop.time() + patience)
+            if unless is not None:
+                unless.add_done_callback(self._wake)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if unless is not None:
+                    unless.remove_done_callback(self._wake)
+        return self._events.popleft() if self._events else None
+
+    def close(self) -> None:
+        """Stop the timer; nobody waits any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _wake(self, _done: object = None) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        self._deadline = deadline
+        # An alarm that is too early is set anew when it goes off: mostly the call is over before that.
+        if self._alarm is None or deadline < self._alarm.when():
+            self.close()
+            self._alarm = loop.call_at(deadline, self._on_alarm, loop, deadline)
+
+    def _on_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._alarm = None
+        if at >= self._deadline:
+            self._wake()
+        elif self._waiter is not None:
+            self._arm(loop, self._deadline)
 
     def note(self, now: float, *, sent: bool, peer: Address, data: bytes) -> None:
         """Add one message to the ladder."""
@@ -169,7 +212,9 @@ class SipUdp:
 
     def close_channel(self, call_id: str) -> None:
         """Forget the call; its later events are dropped."""
-        self._channels.pop(call_id, None)
+        channel = self._channels.pop(call_id, None)
+        if channel is not None:
+            channel.close()
 
     def flush(self) -> None:
         """Send what the agent has to send, deliver its events and re-arm its timer."""
@@ -179,7 +224,7 @@ class SipUdp:
         while (event := self.agent.next_event()) is not None:
             channel = self._channels.get(event.call_id) if event.call_id is not None else None
             if channel is not None:
-                channel.events.put_nowait(event)
+                channel.tell(event)
             if isinstance(event, _CLOSING):
                 self._on_closed(event.call_id)
         self._arm()

@@ -136,9 +136,10 @@ class SipCall:
         if stream.first_rtp_ns is not None:
             story.set("first_rtp", max(0.0, (stream.first_rtp_ns - acknowledged_ns) / 1e9))
         await self._signalling.bye()
+        story.media = media_result(stream, codec=audio.codec)
         story.verdict = judge_answered(
             stream,
-            (media_result(stream, codec=audio.codec),),
+            (story.media,),
             self._site.thresholds,
             setup_seconds=story.setup_seconds,
             bye_answered=story.bye_answered,
@@ -187,16 +188,12 @@ class SipCall:
 
     async def _listen(self, leg: Leg) -> StreamReport:
         """Wait for the stream's end; a BYE from the room ends it early."""
-        media = asyncio.ensure_future(self._equipment.engine.finished(leg))
-        hanging_up = asyncio.ensure_future(self._signalling.until_hung_up())
-        try:
-            await asyncio.wait({media, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
-            if not media.done():
-                self._equipment.engine.stop(leg)
-            return await media
-        finally:
-            media.cancel()
-            hanging_up.cancel()
+        engine = self._equipment.engine
+        report = engine.report(leg)
+        await self._signalling.until_hung_up(unless=report)
+        if not report.done():
+            engine.stop(leg)
+        return await engine.finished(leg)
 
     async def _break_off(self) -> None:
         if self._leg is not None:
@@ -221,6 +218,7 @@ class SipCall:
     def _finish(self, started_at: float, packets: tuple[CapturedPacket, ...]) -> Finished:
         story, equipment = self._story, self._equipment
         verdict = story.verdict or Verdict(Outcome.LOCAL_FAULT, "no_verdict", Grade.INVALID)
+        media = story.media or (media_result(story.stream, codec=story.codec) if story.stream else None)
         invalid = list(story.stream.invalid) if story.stream else []
         if equipment.lag.worst_since(story.started) > LAG_LIMIT_SECONDS:
             invalid.append("loop_lag")
@@ -242,7 +240,7 @@ class SipCall:
             grade=Grade.INVALID if invalid and verdict.grade is not Grade.UNTESTED else verdict.grade,
             phases=dict(story.phases),
             sip=story.status,
-            media=(media_result(story.stream, codec=story.codec),) if story.stream else (),
+            media=(media,) if media else (),
             invalid=tuple(dict.fromkeys(invalid)),
             advisories=advise(story.stream) if story.stream and not invalid else (),
         )

@@ -5,7 +5,8 @@ Owns the call's socket, channel and journal entry; must not know of media but th
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import Any, Final
 
 from bridge_monitor.domain import LadderStep, Outcome, SipStatus
 from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
@@ -142,11 +143,16 @@ class Signalling:
         udp.agent.acknowledge(call_id, udp.now())
         udp.flush()
 
-    async def until_hung_up(self) -> None:
-        """Return when the room has ended the call; its other requests inside the call are the agent's to answer."""
-        while not isinstance(await self._next(_LONG), Ended):
-            pass
-        self._story.hung_up = True
+    async def until_hung_up(self, unless: asyncio.Future[Any]) -> None:
+        """Return when the room has ended the call, or once ``unless`` is done.
+
+        The room's other requests inside the call are the agent's to answer.
+        """
+        while not self._story.hung_up:
+            event = await self._next(_LONG, unless)
+            if event is None and unless.done():
+                return
+            self._story.hung_up = isinstance(event, Ended)
 
     async def bye(self) -> None:
         """End the answered call; the room's response is awaited for a while, not for ever."""
@@ -273,11 +279,11 @@ class Signalling:
         self._channel = self._sip.open_channel(call_id, tap=self._tap, started=self._story.started)
         self._channel.ladder[:0] = before
 
-    async def _next(self, patience: float) -> Event | None:
-        """Return the call's next event, or None after ``patience`` seconds."""
+    async def _next(self, patience: float, unless: asyncio.Future[Any] | None = None) -> Event | None:
+        """Return the call's next event, or None after ``patience`` seconds or once ``unless`` is done."""
         if self._channel is None:
             raise LocalProtocolError("the call has no channel yet")
-        return await self._channel.next_event(patience)
+        return await self._channel.next_event(patience, unless=unless)
 
     async def _closing(self, patience: float) -> Event | None:
         """Return the event that closes the call, or None after ``patience`` seconds."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bridge_monitor.domain import Grade, Outcome, SipStatus
+from bridge_monitor.domain import Grade, MediaResult, Outcome, SipStatus
 from bridge_monitor.probes.judge import Verdict, grade_of
 from bridge_monitor.rtp.report import StreamReport
 
@@ -38,6 +38,7 @@ class Story:
         setup_seconds: From the INVITE to the 200, redirects included.
         verdict: The end of it.
         stream: What the media engine counted.
+        media: Its figures, once they were judged.
         codec: The codec agreed on.
         offer: Our description.
         answer: The room's.
@@ -54,6 +55,7 @@ class Story:
     setup_seconds: float | None = None
     verdict: Verdict | None = None
     stream: StreamReport | None = None
+    media: MediaResult | None = None
     codec: str = ""
     offer: str | None = None
     answer: str | None = None

@@ -179,7 +179,7 @@ class TestWhatCannotBe:
         with pytest.raises(LocalProtocolError, match="no socket yet"):
             dialog.acknowledge()
         with pytest.raises(LocalProtocolError, match="no channel yet"):
-            await dialog.until_hung_up()
+            await dialog.until_hung_up(asyncio.get_running_loop().create_future())
         with pytest.raises(LocalProtocolError, match="no destination yet"):
             _ = dialog._towards
         await dialog.reach(SipUri.parse("sip:room@127.0.0.1"))

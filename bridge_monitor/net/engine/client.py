@@ -122,7 +122,16 @@ class MediaEngine:
             EngineDiedError: The process died before that.
             LocalProtocolError: The leg was released.
         """
-        return await asyncio.shield(self._stream(leg).finished)
+        return await asyncio.shield(self.report(leg))
+
+    def report(self, leg: Leg) -> asyncio.Future[StreamReport]:
+        """Return what `finished` waits for; it belongs to the engine and must not be cancelled.
+
+        Raises:
+            EngineDiedError: The process died before that.
+            LocalProtocolError: The leg was released.
+        """
+        return self._stream(leg).finished
 
     def stop(self, leg: Leg) -> None:
         """End the stream now; `finished` then returns. Nothing happens if it is over or never began."""
