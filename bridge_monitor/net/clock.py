@@ -6,10 +6,10 @@ Owns reading the time; must not decide anything by it.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import os
 import secrets
 import time
-from collections import deque
 from datetime import UTC, datetime
 from typing import Final
 
@@ -58,7 +58,9 @@ class LoopLagMonitor:
 
     def __init__(self, period: float = 0.05, keep: float = 120.0) -> None:
         self._period = period
-        self._late: deque[tuple[float, float]] = deque(maxlen=int(keep / period))
+        self._keep = keep
+        # (at, lag), later ones less: of what came before a longer lag no question will ever ask.
+        self._late: list[tuple[float, float]] = []
         self._task: asyncio.Task[None] | None = None
         self._note_above = 0.02
         self.last = 0.0
@@ -75,25 +77,25 @@ class LoopLagMonitor:
             self._task = None
 
     def note(self, at: float, lag: float) -> None:
-        """Take one look into account: at loop time ``at`` the loop was ``lag`` seconds late."""
+        """Take one look into account: at loop time ``at`` (never going back) the loop was ``lag`` seconds late."""
         self.last = lag
-        # Small lags are dropped: what is kept then reaches back further, and is scanned faster.
-        if lag > self._note_above:
-            self._late.append((at, lag))
+        self.note_late(at, lag)
 
     def note_late(self, at: float, late: float) -> None:
         """Take into account that at loop time ``at`` something was read ``late`` seconds after it had come."""
-        if late > self._note_above:
-            self._late.append((at, late))
+        if late <= self._note_above:
+            return
+        kept = self._late
+        while kept and kept[-1][1] <= late:
+            kept.pop()
+        kept.append((at, late))
+        if kept[0][0] < at - self._keep:
+            del kept[0]
 
     def worst_since(self, since: float) -> float:
         """Return the longest lag noted since loop time ``since``, in seconds."""
-        worst = 0.0
-        for at, lag in reversed(self._late):
-            if at < since:
-                break
-            worst = max(worst, lag)
-        return worst
+        place = bisect.bisect_left(self._late, (since, 0.0))
+        return self._late[place][1] if place < len(self._late) else 0.0
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,9 @@ import time
 import uuid
 from datetime import UTC, datetime
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bridge_monitor.net import clock
 from bridge_monitor.net.clock import LoopLagMonitor
 
@@ -50,6 +53,22 @@ def test_what_was_read_late_counts_as_lag() -> None:
     monitor.note_late(2.0, 0.01)
     assert monitor.worst_since(0.5) == 0.7
     assert monitor.worst_since(1.5) == 0.0
+
+
+@given(st.lists(st.floats(0.021, 1.0), max_size=30), st.integers(-1, 31))
+def test_the_worst_is_the_greatest_of_all_since_then(lags: list[float], since: int) -> None:
+    """Though only those are kept that no longer one has followed."""
+    monitor = LoopLagMonitor()
+    for at, lag in enumerate(lags):
+        monitor.note(float(at), lag)
+    assert monitor.worst_since(since) == max(lags[max(since, 0) :], default=0.0)
+
+
+def test_what_is_long_past_is_forgotten() -> None:
+    monitor = LoopLagMonitor(keep=10.0)
+    for at in (0.0, 1.0, 20.0, 21.0):
+        monitor.note(at, 1.0 - at / 100)
+    assert len(monitor._late) == 2
 
 
 async def test_a_blocked_loop_is_noticed() -> None:
