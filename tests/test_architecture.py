@@ -22,7 +22,7 @@ PACKAGE: Final = "bridge_monitor"
 LEVELS: Final[dict[int, frozenset[str]]] = {
     7: frozenset({"__main__", "cli", "daemon", "config"}),
     6: frozenset({"web"}),
-    5: frozenset({"report", "alerting"}),
+    5: frozenset({"report", "alerting", "responder"}),
     4: frozenset({"probes", "store", "sim"}),
     3: frozenset({"net"}),
     2: frozenset({"sip", "webrtc", "diagnosis"}),

@@ -260,6 +260,46 @@ def simulate(
 
 
 @app.command()
+def responder(
+    *,
+    listen: Annotated[
+        str | None, typer.Option(help="Address of this machine and SIP port; what most others see, and 5060.")
+    ] = None,
+    media_ports: Annotated[
+        str | None, typer.Option(help="UDP ports for media, as in 40000-40099: two a call and one. Else any free ones.")
+    ] = None,
+    calls: Annotated[int, typer.Option(min=1, max=1000, help="Calls at once; the next finds it busy.")] = 20,
+    allow: Annotated[
+        list[str] | None, typer.Option(help="Only this network may call, as in 203.0.113.0/24; repeatable.")
+    ] = None,
+    advertise: Annotated[
+        str | None, typer.Option(help="The address callers use, where a translator stands before this machine.")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds; else on Ctrl-C.")] = None,
+    lang: Language = None,
+) -> int:
+    """Answer test calls and send back what is heard: an echo room for a host beyond your uplink, or for a province.
+
+    Takes every call at once with G.711, reflects its RTP and reports by RTCP. It sends to nobody who did not call, and
+    ends a call whose packets stay away. Its URI is `sip:echo@ADDRESS`; put it into `reference:` of
+    `bridge_monitor.yaml`, and results are invalid, not bad, while your own uplink is (`docs/responder.md`).
+
+    Ends with 0 on Ctrl-C and SIGTERM; with 3 if an address can't be had or its media process ended.
+    """
+    from bridge_monitor.cli.responder import ResponderWish, run_responder
+
+    wish = ResponderWish(
+        listen=listen,
+        media_ports=media_ports,
+        calls=calls,
+        allow=tuple(allow or ()),
+        advertise=advertise,
+        duration=duration,
+    )
+    return run_responder(wish, language(lang))
+
+
+@app.command()
 def demo(
     *,
     config: Annotated[

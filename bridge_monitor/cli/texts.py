@@ -267,6 +267,38 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Đầu mối doanh nghiệp viễn thông: {in_time} đúng hạn, {late} quá hạn, {missing} chưa đăng ký",
         "Contacts of carriers: {in_time} in time, {late} late, {missing} missing",
     ),
+    "bad_responder_listen": (
+        "--listen: {value} không dùng được; hãy ghi một địa chỉ IPv4 của máy này, như 192.0.2.7:5060 (không 0.0.0.0)",
+        "--listen: {value} won't do; write an IPv4 address of this machine as in 192.0.2.7:5060 (not 0.0.0.0)",
+    ),
+    "bad_responder_ports": (
+        "--media-ports: {value} không phải dải cổng; hãy ghi như 40000-40099, trong khoảng 1024-65535",
+        "--media-ports: {value} is no range of ports; write it as 40000-40099, between 1024 and 65535",
+    ),
+    "too_few_responder_ports": (
+        "--media-ports: {value} không đủ cho {calls} cuộc gọi; cần {needed} cổng, bắt đầu từ một số chẵn",
+        "--media-ports: {value} won't do for {calls} calls; they need {needed} ports, the first an even number",
+    ),
+    "bad_responder_advertise": (
+        "--advertise: {value} không phải địa chỉ IPv4; hãy ghi địa chỉ mà người gọi dùng, như 203.0.113.7",
+        "--advertise: {value} is no IPv4 address; write the one that callers use, as in 203.0.113.7",
+    ),
+    "bad_responder_allow": (
+        "--allow: {value} không phải mạng IPv4; hãy ghi như 203.0.113.0/24 hoặc 203.0.113.7",
+        "--allow: {value} is no IPv4 network; write it as 203.0.113.0/24 or 203.0.113.7",
+    ),
+    "responder_status": (
+        "{up} cuộc gọi; đã trả lời {answered}, bận {busy}, từ chối {refused}; {packets} gói, 99 % trả lại trong {late}",
+        "{up} calls up; {answered} answered, {busy} found it busy, {refused} refused; {packets} packets, 99% in {late}",
+    ),
+    "responder_lost": (
+        "- máy này tự làm mất {count} gói",
+        "- {count} packets lost in this machine itself",
+    ),
+    "responder_died": (
+        "bộ phận gửi nhận gói của responder đã dừng; thông báo của nó ở phía trên",
+        "the responder's media process has ended; its message is above",
+    ),
     "interrupted": ("Đang kết thúc các cuộc gọi …", "Ending the calls …"),
 }
 

@@ -91,6 +91,8 @@ class Board:
         """Number of the call on this row; 0 while there is none."""
         self.site = column("i4", calls)
         self.caller_ip = column("u4", calls)
+        self.signalling_ip = column("u4", calls)
+        """Where the call's INVITE came from: another address than `caller_ip` behind a translator; 0 if not told."""
         self.caller_rtp_port = column("u2", calls)
         self.caller_rtcp_port = column("u2", calls)
         self.payload_type = column("u1", calls)

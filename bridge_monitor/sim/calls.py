@@ -32,12 +32,14 @@ class CallView:
     Args:
         board: The shared columns.
         begin: Is told the rows of calls that are new.
+        only_callers: Packets from other addresses than a call's own two are strays.
 
     Attributes:
         live: Rows of the calls that are up, ascending.
     """
 
-    def __init__(self, board: Board, begin: Callable[[Array], None]) -> None:
+    def __init__(self, board: Board, begin: Callable[[Array], None], *, only_callers: bool = False) -> None:
+        self._only_callers = only_callers
         self._board = board
         self._begin = begin
         self._serial = np.zeros(board.size.calls, np.uint32)
@@ -70,6 +72,9 @@ class CallView:
         np.minimum(index, board.size.addresses - 1, out=index)
         known = board.addresses[index] == batch.dst_ip[:count]
         rows = index * board.size.slots + slot
+        if self._only_callers:
+            source = batch.src_ip[:count]
+            known &= (source == board.caller_ip[rows]) | (source == board.signalling_ip[rows])
         serial = board.serial[rows]
         if (serial != self._serial[rows]).any():
             self.synchronise()

@@ -52,6 +52,8 @@ class MediaCall:
     rtcp_port: int
     payload_type: int
     codec: str
+    signalling_host: str = ""
+    """Where its INVITE came from, if media may come from there too (`ReflectorSettings.only_callers`)."""
 
 
 class Media:
@@ -164,6 +166,7 @@ class Media:
         board = self.board
         board.site[row] = site
         board.caller_ip[row] = ip_number(call.caller_host)
+        board.signalling_ip[row] = ip_number(call.signalling_host) if call.signalling_host else 0
         board.caller_rtp_port[row] = call.rtp_port
         board.caller_rtcp_port[row] = call.rtcp_port
         board.payload_type[row] = call.payload_type
@@ -178,6 +181,11 @@ class Media:
         """End a call's media: what arrives from now on comes too late."""
         self.board.ended_ns[row] = time.time_ns()
         self.board.serial[row] = 0
+
+    def mute(self, site: int, *, muted: bool) -> None:
+        """Have a room without faults be silent for a while, as on hold (RFC 3264 §8.4)."""
+        self.board.flags[site] = Line.MUTE if muted else Line(0)
+        self.board.impaired[site] = muted
 
     # --- lines -------------------------------------------------------------------------------------------------------
 

@@ -32,10 +32,13 @@ class ReflectorSettings:
     Attributes:
         queue_capacity: Most packets that may be delayed at once.
         rtcp_interval_seconds: Interval of the rooms' reports (RFC 3550 §6.2 has 5 s as its minimum).
+        only_callers: For callers of the world outside: nothing is sent before something came from the call's own
+            address, and what comes from others is neither counted nor reflected.
     """
 
     queue_capacity: int = 32768
     rtcp_interval_seconds: float = 5.0
+    only_callers: bool = False
 
 
 class Reflector:
@@ -57,8 +60,16 @@ class Reflector:
         self._reception = ReceptionColumns(board.size.calls)
         self._wire = Wire(board, sockets, settings.queue_capacity, clock)
         self._streams = OwnStreams(board, self._wire)
-        self._reports = RoomReports(board, self._wire, self._streams, self._reception, settings.rtcp_interval_seconds)
-        self._calls = CallView(board, self._begin)
+        self._only_callers = settings.only_callers
+        self._reports = RoomReports(
+            board,
+            self._wire,
+            self._streams,
+            self._reception,
+            settings.rtcp_interval_seconds,
+            only_callers=settings.only_callers,
+        )
+        self._calls = CallView(board, self._begin, only_callers=settings.only_callers)
         self._loss = Loss(board.size.sites, _LOSS_SALT)
         self._rtp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
         self._rtcp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
@@ -136,6 +147,7 @@ class Reflector:
         if board.impaired[lines[entries]].any():
             entries = self._arrive(entries, lines)
             reflecting = entries[board.flags[lines[entries]] & Line.OWN_STREAM == 0]
+        self._reports.hear(rows[entries])
         self._reception.receive(
             rows[entries], headers.seq[entries], headers.timestamp[entries], batch.arrival_ns[entries],
             headers.ssrc[entries],
@@ -165,6 +177,12 @@ class Reflector:
         echo.lengths[:count] = batch.lengths[:count]
         echo.dst_ip[:count] = board.caller_ip[rows]
         echo.dst_port[:count] = board.caller_rtp_port[rows]
+        if self._only_callers:
+            # Behind a translator the description names an address that can't be reached: back to where it came from,
+            # which is the address that the call itself came from (RFC 4961).
+            translated = batch.src_ip[:count] != board.caller_ip[rows]
+            echo.dst_ip[:count][translated] = batch.src_ip[:count][translated]
+            echo.dst_port[:count][translated] = batch.src_port[:count][translated]
         echo.src_ip[:count] = batch.dst_ip[:count]
         sockets = np.full(len(entries), slot)
         self._wire.depart(Departures(echo, entries, lines[entries], sockets, batch.arrival_ns[entries]))

@@ -122,13 +122,21 @@ class RoomReports:
         reception: What each call's room has received.
         interval_seconds: The calculated interval of RFC 3550 §6.3.1; the first is half of it, each is drawn from 0.5
             to 1.5 times that.
+        only_callers: Report to nobody from whom nothing has come yet, and to where RTCP really comes from.
 
     Attributes:
         next_due_ns: When `send` must be called next.
     """
 
     def __init__(
-        self, board: Board, wire: Wire, streams: OwnStreams, reception: ReceptionColumns, interval_seconds: float
+        self,
+        board: Board,
+        wire: Wire,
+        streams: OwnStreams,
+        reception: ReceptionColumns,
+        interval_seconds: float,
+        *,
+        only_callers: bool = False,
     ) -> None:
         self._board = board
         self._wire = wire
@@ -140,6 +148,10 @@ class RoomReports:
         self._reports = np.zeros(calls, np.int64)
         self._lsr = np.zeros(calls, np.uint32)
         self._lsr_ns = np.zeros(calls, np.int64)
+        self._only_callers = only_callers
+        self._heard = np.full(calls, not only_callers)
+        self._to_ip = np.zeros(calls, np.uint32)
+        self._to_port = np.zeros(calls, np.uint16)
         self._batch = SendBatch(_BATCH, _RTCP_SIZE, pktinfo=True)
         self.next_due_ns: int = NEVER_NS
 
@@ -147,14 +159,25 @@ class RoomReports:
         """Start reporting on these calls."""
         self._reports[rows] = 0
         self._lsr[rows] = 0
+        self._heard[rows] = not self._only_callers
+        self._to_ip[rows] = self._board.caller_ip[rows]
+        self._to_port[rows] = self._board.caller_rtcp_port[rows]
         self._schedule(rows, now_ns)
         self.next_due_ns = min(self.next_due_ns, int(self._next_ns[rows].min()))
+
+    def hear(self, rows: Array) -> None:
+        """Take note that RTP of these calls has come."""
+        if self._only_callers:
+            self._heard[rows] = True
 
     def receive(self, batch: RecvBatch, rows: Array, entries: Array) -> None:
         """Take RTCP of callers; of it only a leading SR's time matters here (A.2: SR or RR comes first)."""
         board = self._board
         rows = rows[entries]
         np.add.at(board.rtcp_received, board.site[rows], 1)
+        if self._only_callers:
+            self._to_ip[rows] = batch.src_ip[entries]
+            self._to_port[rows] = batch.src_port[entries]
         data = batch.data[entries]
         report = (data[:, 0] >> 6 == 2) & (data[:, 1] == SR) & (batch.lengths[entries] >= 28)
         report &= board.flags[board.site[rows]] & Line.DEAF == 0
@@ -168,7 +191,7 @@ class RoomReports:
             return
         board = self._board
         due = live[self._next_ns[live] <= now_ns]
-        speaking = due[board.flags[board.site[due]] & Line.NO_RTCP == 0]
+        speaking = due[(board.flags[board.site[due]] & Line.NO_RTCP == 0) & self._heard[due]]
         for start in range(0, len(speaking), _BATCH):
             self._send_rows(speaking[start : start + _BATCH], now_ns)
         if len(due):
@@ -189,8 +212,8 @@ class RoomReports:
             batch.data[entry, : len(compound)] = np.frombuffer(compound, np.uint8)
             batch.lengths[entry] = len(compound)
         count = len(rows)
-        batch.dst_ip[:count] = board.caller_ip[rows]
-        batch.dst_port[:count] = board.caller_rtcp_port[rows]
+        batch.dst_ip[:count] = self._to_ip[rows]
+        batch.dst_port[:count] = self._to_port[rows]
         batch.src_ip[:count] = board.addresses[rows // slots]
         base_ns = np.full(count, now_ns)
         self._wire.depart(Departures(batch, np.arange(count), board.site[rows], slots + rows % slots, base_ns))

@@ -108,13 +108,13 @@ module_tmp account.so
 def start_baresip(
     new_process: Callable[..., PeerProcess], free_udp_port: Callable[[str], int], host: str
 ) -> Callable[..., Awaitable[SoftClient]]:
-    """Return what starts baresip: it answers at once, and plays a tone of 440 Hz as loud as it is told."""
+    """Return what starts baresip, with options of its own: it answers at once, and plays a tone of 440 Hz."""
     folders = (Path("/usr/lib/baresip/modules"), *Path("/usr/lib").glob("*/baresip/modules"))
     modules = next((folder for folder in folders if folder.is_dir()), "baresip's modules are not where Debian has them")
 
-    async def start(amplitude: int = TONE_AMPLITUDE) -> SoftClient:
+    async def start(*options: str, amplitude: int = TONE_AMPLITUDE) -> SoftClient:
         port = free_udp_port(host)
-        process = new_process("baresip", ["baresip", "-f", "."])
+        process = new_process("baresip", ["baresip", "-f", ".", *options])
         text = _BARESIP.format(host=host, port=port, folder=process.folder, modules=modules)
         (process.folder / "config").write_text(text, "utf-8")
         (process.folder / "accounts").write_text(f"<sip:room@{host}>;regint=0;answermode=auto\n", "utf-8")

@@ -7,6 +7,7 @@ import socket
 import numpy as np
 import pytest
 
+from bridge_monitor.net.mmsg import ip_number
 from bridge_monitor.rtp.level import dbov, powers
 from bridge_monitor.rtp.reception import Reception
 from bridge_monitor.rtp.rtcp import (
@@ -405,3 +406,39 @@ class TestOwnFaults:
         bench.caller.stream(3)
         bench.round()
         assert (bench.board.sent[0], bench.board.health[UNSENT]) == (0, 3)
+
+
+class TestCallersOfTheWorldOutside:
+    @pytest.fixture
+    def bench(self, new_bench: NewBench) -> MediaBench:
+        """Return a bench that takes packets of a call's own addresses only."""
+        bench = new_bench(settings=ReflectorSettings(rtcp_interval_seconds=0.1, only_callers=True))
+        bench.begin()
+        return bench
+
+    def test_what_comes_from_others_is_neither_counted_nor_reflected(self, bench: MediaBench) -> None:
+        bench.board.caller_ip[0] = ip_number("127.9.9.9")
+        bench.caller.stream(3)
+        bench.round()
+        assert bench.caller.heard() == []
+        assert (bench.board.received[0], bench.board.health[STRAY]) == (0, 3)
+
+    def test_behind_a_translator_the_echo_goes_back_to_where_the_packets_came_from(self, bench: MediaBench) -> None:
+        bench.board.caller_ip[0] = ip_number("127.9.9.9")
+        bench.board.caller_rtp_port[0] = 9
+        bench.board.signalling_ip[0] = ip_number("127.0.0.1")
+        bench.caller.stream(3)
+        bench.round()
+        assert len(bench.caller.heard()) == 3
+
+    async def test_nobody_is_reported_to_before_something_came(self, bench: MediaBench) -> None:
+        bench.round()
+        bench.ahead_ns = 10**9
+        bench.round()
+        with pytest.raises(TimeoutError):
+            await bench.caller.reported(within=0.1)
+        bench.caller.stream(3)
+        bench.round()
+        bench.ahead_ns = 2 * 10**9
+        bench.round()
+        assert (await bench.caller.reported())[1] == 201  # a receiver report
