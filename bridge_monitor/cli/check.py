@@ -126,6 +126,9 @@ def _draw_load(summary: Summary, console: Console, lang: Lang) -> None:
             "load_province", lang, at_once=load.province_calls_at_once, mbit=f"{load.province_bandwidth_bps / 1e6:.1f}"
         ),
     )
+    if summary.responders:
+        names = ", ".join(f"{name} ({uri})" for name, uri in summary.responders)
+        console.print(text("reference", lang, names=names, mbit=f"{summary.reference_bandwidth_bps / 1e6:.2f}"))
 
 
 def _draw_first_sweep(summary: Summary, console: Console, lang: Lang) -> None:

@@ -35,6 +35,7 @@ from bridge_monitor.domain import Grade, Outcome, ProbeResult, SiteGrade, Snapsh
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, LocalFaultError
 from bridge_monitor.net import clock
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.probes.shapes import Finished
 from bridge_monitor.schedule import Caps, CapSet
 from bridge_monitor.sim import Fault, assign, expected, is_certain
@@ -98,7 +99,8 @@ def stage(configuration: Configuration, sites: int | None, now: float) -> Config
     rate = max(_LEAST_CALLS_PER_SECOND, len(testable) / FIRST_SWEEP_SECONDS)
     caps = CapSet(total=Caps(calls_per_second=rate, calls_at_once=_CALLS_AT_ONCE), per_province=Caps())
     event = shift_event(configuration.event, clock.utc(now))
-    return dataclasses.replace(configuration, caps=caps, event=event)
+    # Nobody outside this machine is called, hence no reference beyond its uplink.
+    return dataclasses.replace(configuration, caps=caps, event=event, reference=Reference())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import structlog
 from rich.live import Live
 from rich.text import Text
 
-from bridge_monitor.cli.console import EXIT_GOOD, EXIT_UNKNOWN, configure_log, grouped, messages, refuse
+from bridge_monitor.cli.console import EXIT_GOOD, configure_log, grouped, messages, refuse
 from bridge_monitor.cli.texts import text
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import LocalFaultError
@@ -121,7 +121,7 @@ async def _respond(settings: ResponderSettings, duration: float | None, lang: La
     if died:
         refuse(text("responder_died", lang))
     console.print(status_line(status, lang))
-    return EXIT_GOOD if not died else EXIT_UNKNOWN
+    return EXIT_GOOD
 
 
 async def _show_until(stop: asyncio.Event, responder: Responder, lang: Lang) -> bool:

@@ -89,6 +89,10 @@ class Loader:
     def _as_started(self, fresh: Configuration, first: Configuration) -> Configuration:
         """Keep what sockets, engine and results were made with."""
         changed = [key for key in ("listen", "vantage") if getattr(fresh, key) != getattr(first, key)]
+        if fresh.reference.calls_at_once > first.reference.calls_at_once:
+            # More responders need more rows than the engine was started with.
+            changed.append("reference")
+            fresh = replace(fresh, reference=first.reference)
         warnings = [self._warning("kept_until_restart", keys=", ".join(changed))] if changed else []
         rows = first.caps.total.calls_at_once or len(first.inventory)
         caps = fresh.caps

@@ -116,14 +116,17 @@ async def _sweep(configuration: Configuration, settings: CentreSettings, lang: L
         notes = _Notes(service, lang, as_json=as_json)
         sweeping = asyncio.ensure_future(service.runner.run(until_swept=True))
         closing = asyncio.ensure_future(_until_closed(service, configuration))
+        watching = asyncio.ensure_future(service.reference.run())
         try:
             async with show_progress(service.snapshot, lang):
                 await asyncio.wait({sweeping, closing}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             messages().print(text("interrupted", lang))
         closing.cancel()
+        watching.cancel()
         await service.runner.stop()
         await sweeping
+        await asyncio.gather(watching, return_exceptions=True)
         notes.conclude()
         return sweep_exit_code(service.snapshot())
 

@@ -239,6 +239,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Theo giới hạn: {rate} cuộc gọi/giây, nhiều nhất {at_once} cuộc cùng lúc, {mbit} Mbit/s mỗi chiều",
         "At the caps: {rate} calls/s, at most {at_once} at once, {mbit} Mbit/s each way",
     ),
+    "reference": (
+        "Responder tham chiếu: {names}; luôn chiếm {mbit} Mbit/s mỗi chiều khi được phép gọi",
+        "Reference: {names}; it takes {mbit} Mbit/s each way all the time that calls are allowed",
+    ),
     "load_province": (
         "Tỉnh nhiều nhất: {at_once} cuộc cùng lúc, {mbit} Mbit/s mỗi chiều",
         "The busiest province: {at_once} at once, {mbit} Mbit/s each way",

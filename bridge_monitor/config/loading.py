@@ -19,6 +19,7 @@ from bridge_monitor.domain import Contact, Event, Inventory
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, Problem
 from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals
 
 
@@ -38,6 +39,7 @@ class Configuration:
         listen: Local addresses and places.
         confirmation: How many results turn a verdict.
         vantage: The place that calls are made from.
+        reference: The responders beyond our uplink, if there are any.
         warnings: What may be a slip, but doesn't keep the files from being used.
         folder: Where all this was read from.
     """
@@ -53,6 +55,7 @@ class Configuration:
     listen: Listen
     confirmation: Confirmation
     vantage: str
+    reference: Reference
     warnings: tuple[Problem, ...]
     folder: Path
 
@@ -95,6 +98,7 @@ def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
         listen=the_settings.listen,
         confirmation=the_settings.confirmation,
         vantage=the_settings.vantage,
+        reference=the_settings.reference,
         warnings=problems.warnings(),
         folder=folder,
     )

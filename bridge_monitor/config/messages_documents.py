@@ -157,6 +157,12 @@ _VALUES: Final = {
         "'{path}' là '{value}', không phải proxy dùng được trong phiên bản này",
         "ghi SIP URI qua UDP và IPv4, ví dụ sip:192.0.2.1:5060",
     ),
+    "bad_responder": Message(
+        "'{path}' is '{value}', no responder that can be called in this version",
+        "write its SIP URI over UDP and IPv4, such as sip:echo@203.0.113.7 (docs/responder.md)",
+        "'{path}' là '{value}', không phải responder gọi được trong phiên bản này",
+        "ghi SIP URI của nó qua UDP và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
+    ),
     "bad_credentials": Message(
         "'{path}' is not the name of credentials",
         "write only a name (letters, digits, '_' and '-'); secrets don't belong into this file",
@@ -292,6 +298,12 @@ _SETTINGS: Final = {
         "add default_profile: with the name of a profile, or fill column probe",
         "thiếu default_profile, nhưng {count} điểm cầu chưa ghi probe (đầu tiên ở dòng {first} của sites.csv)",
         "thêm default_profile: kèm tên mẫu kiểm tra, hoặc điền cột probe",
+    ),
+    "silent_reference": Message(
+        "the reference is called with profile '{profile}' of kind {kind}, which measures no media",
+        "name a profile of kind sip, or leave 'profile' out for the built-in one",
+        "responder tham chiếu được gọi bằng mẫu '{profile}' loại {kind}, không đo âm thanh",
+        "ghi một mẫu loại sip, hoặc bỏ 'profile' để dùng mẫu có sẵn",
     ),
     "reserved_profile": Message(
         "a profile can't be called 'none'",

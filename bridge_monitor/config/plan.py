@@ -6,12 +6,13 @@ Owns the translation and the estimate; the plan itself is `schedule.Planner`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Final
 
 from bridge_monitor.domain import Event, Inventory
 from bridge_monitor.probes import Profile
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals, Plannable, Planner
 
 _STEPS_PER_SITE: Final = 50  # a plan that needs more wake-ups than that is never done
@@ -52,6 +53,18 @@ def plannables(inventory: Inventory, profiles: Mapping[str, Profile]) -> list[Pl
             )
         )
     return plans
+
+
+def caps_beside(reference: Reference, caps: CapSet) -> CapSet:
+    """Return what the calls to rooms may take: the reference's calls come out of the total bandwidth, not of the calls.
+
+    A total bandwidth that the reference uses up leaves next to nothing, and `Planner.obstacles` then names every room.
+    """
+    total = caps.total
+    if total.bandwidth_bps is None or not reference.responders:
+        return caps
+    left = max(total.bandwidth_bps - reference.bandwidth_bps, 1.0)
+    return replace(caps, total=replace(total, bandwidth_bps=left))
 
 
 def estimate_first_sweep(

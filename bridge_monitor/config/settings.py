@@ -19,6 +19,7 @@ from bridge_monitor.config.problems import Problems, guess_name, listing
 from bridge_monitor.config.references import Known
 from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet, Intervals
 
@@ -104,6 +105,15 @@ class _ConfirmationKeys(Strict):
     good_in_row: _Count = 2
 
 
+class _ReferenceKeys(Strict):
+    responders: Annotated[
+        dict[str, Annotated[str, BeforeValidator(values.responder)]], Field(min_length=1, max_length=8)
+    ]
+    profile: str | None = None
+    bad_after: _Count = 1
+    good_after: _Count = 1
+
+
 class _SettingsKeys(Strict):
     tiers: list[str]
     default_profile: str | None = None
@@ -115,6 +125,7 @@ class _SettingsKeys(Strict):
     carriers: dict[str, _OverrideKeys] = Field(default_factory=dict)
     listen: _ListenKeys = _ListenKeys()
     confirmation: _ConfirmationKeys = _ConfirmationKeys()
+    reference: _ReferenceKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,7 @@ class Settings:
     carriers: Mapping[str, Route] = field(default_factory=lambda: MappingProxyType({}))
     listen: Listen = field(default_factory=Listen)
     confirmation: Confirmation = field(default_factory=Confirmation)
+    reference: Reference = field(default_factory=Reference)
     vantage: str = "centre"
     file: str = FILE
     line: Callable[[KeyPath], int] = lambda _path: 1
@@ -195,15 +207,14 @@ class _Reader:
         if names is not None and NOT_TESTABLE in names:
             self._note(("probes", NOT_TESTABLE), "reserved_profile")
         default = keys.default_profile
-        if default is not None and names is not None and default not in names:
-            guess = guess_name(default, names)
-            self._note(("default_profile",), "unknown_profile", profile=default, known=listing(names), guess=guess)
+        self._check_known(("default_profile",), default, names)
         listen = keys.listen
+        profiles = {name: self._profile(name, probe, tiers) for name, probe in keys.probes.items()}
         return Settings(
             tiers=tiers,
             profile_names=names,
             default_profile=default,
-            profiles=MappingProxyType({name: self._profile(name, probe, tiers) for name, probe in keys.probes.items()}),
+            profiles=MappingProxyType(profiles),
             caps=self._caps(),
             intervals=self._intervals(tiers),
             provinces=MappingProxyType({code: _route(override) for code, override in keys.provinces.items()}),
@@ -215,6 +226,7 @@ class _Reader:
                 state_dir=folder / listen.state_dir if listen.state_dir else None,
             ),
             confirmation=self._confirmation(),
+            reference=self._reference(profiles, names),
             vantage=keys.vantage,
             file=self._document.file,
             line=self._document.line,
@@ -222,6 +234,11 @@ class _Reader:
 
     def _note(self, path: KeyPath, key: str, /, **facts: Any) -> None:
         self._problems.add(self._document.file, self._document.line(path), key, **facts)
+
+    def _check_known(self, path: KeyPath, profile: str | None, names: tuple[str, ...] | None) -> None:
+        if profile is not None and names is not None and profile not in names:
+            guess = guess_name(profile, names)
+            self._note(path, "unknown_profile", profile=profile, known=listing(names), guess=guess)
 
     def _tiers(self) -> tuple[str, ...] | None:
         tiers = self._keys.tiers
@@ -322,6 +339,19 @@ class _Reader:
                 in_order = False
                 self._note(("confirmation", name), "confirmation_order", name=name, count=count, window=keys.window)
         return Confirmation(window=keys.window, **counts) if in_order else Confirmation()
+
+    def _reference(self, profiles: Mapping[str, Profile], names: tuple[str, ...] | None) -> Reference:
+        keys = self._keys.reference
+        if keys is None:
+            return Reference()
+        profile = USUAL_PROFILE
+        if keys.profile is not None:
+            path = ("reference", "profile")
+            self._check_known(path, keys.profile, names)
+            profile = profiles.get(keys.profile, profile)
+            if profile.kind != "sip":
+                self._note(path, "silent_reference", profile=profile.name, kind=profile.kind)
+        return Reference(MappingProxyType(keys.responders), profile, keys.bad_after, keys.good_after)
 
 
 def _route(keys: _OverrideKeys) -> Route:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bridge_monitor.config.loading import Configuration
-from bridge_monitor.config.plan import estimate_first_sweep, plannables
+from bridge_monitor.config.plan import caps_beside, estimate_first_sweep, plannables
 from bridge_monitor.config.spans import callable_spans
 from bridge_monitor.domain import ContactScope, Event, EventPhase, Site, Window
 from bridge_monitor.schedule import Caps, phase_at
@@ -138,6 +138,8 @@ class Summary:
         carriers: Counts by carrier, most sites first; sites without one under an empty name.
         load: The most that test calls may take.
         first_sweep: When it will be done.
+        responders: The reference responders: name and URI.
+        reference_bandwidth_bps: What the calls to them take all the time, in bit/s each way.
         registration_deadline: Contacts are in time strictly before this.
         provinces: Their registrations.
         carrier_contacts: The carriers' registrations.
@@ -154,6 +156,8 @@ class Summary:
     carriers: tuple[SiteCounts, ...]
     load: Load
     first_sweep: FirstSweep
+    responders: tuple[tuple[str, str], ...]
+    reference_bandwidth_bps: float
     registration_deadline: datetime | None
     provinces: Roster
     carrier_contacts: Roster
@@ -184,6 +188,8 @@ def summarise(configuration: Configuration, now: datetime) -> Summary:
         carriers=tuple(_count(carrier, by_carrier[carrier]) for carrier in carriers),
         load=_load(configuration),
         first_sweep=_first_sweep(configuration, now),
+        responders=tuple(configuration.reference.responders.items()),
+        reference_bandwidth_bps=configuration.reference.bandwidth_bps,
         registration_deadline=event.registration_deadline,
         provinces=_roster(configuration, ContactScope.PROVINCE, provinces),
         carrier_contacts=_roster(configuration, ContactScope.CARRIER, [name for name in carriers if name]),
@@ -257,7 +263,7 @@ def _first_sweep(configuration: Configuration, now: datetime) -> FirstSweep:
     event, profiles = configuration.event, configuration.profiles
     sites = plannables(configuration.inventory, profiles)
     usual = {site.code: profiles[site.probe or ""].usual_call_seconds for site in configuration.inventory.testable()}
-    caps, intervals = configuration.caps, configuration.intervals
+    caps, intervals = caps_beside(configuration.reference, configuration.caps), configuration.intervals
     free = estimate_first_sweep(sites, usual, event=None, caps=caps, intervals=intervals, start=0.0)
     takes = None if free.done_at is None else timedelta(seconds=free.done_at)
     left = [span for span in callable_spans(event) if span.end > now]

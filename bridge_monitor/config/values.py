@@ -130,6 +130,18 @@ def proxy(value: Any) -> str:
     return text
 
 
+def responder(value: Any) -> str:
+    """Return the SIP URI of a reference responder that this version can call."""
+    text = _text(value)
+    try:
+        usable = parse_endpoint(text).callable_by("sip")
+    except ValueError as error:
+        raise ValueError("bad_responder") from error
+    if not usable:
+        raise ValueError("bad_responder")
+    return text
+
+
 def credentials(value: Any) -> str:
     """Return the name of credentials; anything that could be a secret is refused."""
     text = _text(value)

@@ -48,6 +48,7 @@ class CentreSettings:
         state_dir: Where locks and journals are kept; made if missing.
         vantage: Name of the place that calls leave from.
         calls_at_once: So many calls must fit into the engine.
+        reference_calls: So many more, to the reference responders.
         sip_host: Address to call from; ``0.0.0.0`` for the kernel's choice.
         sip_port: Port to call from; 0 for any.
         media_host: Address that media are received on; ``0.0.0.0`` for all.
@@ -58,6 +59,7 @@ class CentreSettings:
     state_dir: Path
     vantage: str = "centre"
     calls_at_once: int = 4
+    reference_calls: int = 0
     sip_host: str = _ANY_HOST
     sip_port: int = 0
     media_host: str = _ANY_HOST
@@ -79,6 +81,7 @@ class CentreSettings:
             state_dir=state_dir or listen.state_dir or default_state_dir(),
             vantage=configuration.vantage,
             calls_at_once=configuration.caps.total.calls_at_once or len(configuration.inventory),
+            reference_calls=configuration.reference.calls_at_once,
             sip_host=listen.sip_host,
             sip_port=0 if by_hand else listen.sip_port,
             # A route with a source address of its own wants its media there, too.
@@ -90,13 +93,12 @@ class CentreSettings:
     @property
     def engine(self) -> EngineSettings:
         """The media engine's part."""
-        pairs = min(_PORT_PAIRS, self.calls_at_once)
+        rows = self.calls_at_once + self.reference_calls
+        pairs = min(_PORT_PAIRS, rows)
         if self.rtp_ports is not None:
             low, high = self.rtp_ports
             pairs = max(1, min(pairs, len(range(low + low % 2, high, 2)) // _SHARE_OF_RANGE))
-        return EngineSettings(
-            rows=self.calls_at_once, port_pairs=pairs, port_range=self.rtp_ports, source_host=self.media_host
-        )
+        return EngineSettings(rows=rows, port_pairs=pairs, port_range=self.rtp_ports, source_host=self.media_host)
 
 
 def default_state_dir() -> Path:

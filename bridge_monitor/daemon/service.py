@@ -17,9 +17,10 @@ from typing import Final
 import structlog
 
 from bridge_monitor.config import Configuration
-from bridge_monitor.config.plan import plannables
+from bridge_monitor.config.plan import caps_beside, plannables
 from bridge_monitor.daemon.centre import CallCentre
 from bridge_monitor.daemon.control import ControlServer
+from bridge_monitor.daemon.reference import ReferenceWatch
 from bridge_monitor.diagnosis import judge, wants_retry
 from bridge_monitor.domain import Evidence, Grade, Inventory, ProbeResult, SiteState, Snapshot
 from bridge_monitor.errors import ConfigError, Problem
@@ -28,7 +29,7 @@ from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.history import LossHistory
 from bridge_monitor.probes.runner import PlaceCall, Runner
 from bridge_monitor.probes.shapes import CallSite, Finished
-from bridge_monitor.schedule import Planner, phase_at
+from bridge_monitor.schedule import Planner, may_start, phase_at
 from bridge_monitor.store import MemoryStore
 from bridge_monitor.web import Aggregates, AppServices, OwnHealth, Server, create_app, serve
 
@@ -70,7 +71,7 @@ class Service:
         self.plan = Planner(
             plannables(configuration.inventory, configuration.profiles),
             configuration.event,
-            configuration.caps,
+            caps_beside(configuration.reference, configuration.caps),
             configuration.intervals,
             seed=order_key,
         )
@@ -79,6 +80,8 @@ class Service:
         self.health = OwnHealth()
         self._place = place or centre.place
         self._losses = LossHistory()
+        self.reference = ReferenceWatch(configuration.reference, centre.place, self._may_start)
+        self._settling: set[asyncio.Task[None]] = set()
         self.runner = Runner(self.plan, _book(configuration), self._place_with_history, centre.locks, self._sink)
         self.on_result: Callable[[Finished], None] = _ignore
         self._reloading = asyncio.Lock()
@@ -132,9 +135,11 @@ class Service:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._watch_health())
                     group.create_task(self.runner.run())
+                    group.create_task(self.reference.run())
             finally:
                 self._ready = False
                 await self.runner.stop()
+                await self._settle_now()
                 await server.stop()
         finally:
             await control.stop()
@@ -174,8 +179,13 @@ class Service:
         """Work by another configuration from now on, all of it at once."""
         self._configuration = fresh
         self.plan.replace_sites(
-            plannables(fresh.inventory, fresh.profiles), fresh.event, fresh.caps, fresh.intervals, clock.posix_now()
+            plannables(fresh.inventory, fresh.profiles),
+            fresh.event,
+            caps_beside(fresh.reference, fresh.caps),
+            fresh.intervals,
+            clock.posix_now(),
         )
+        self.reference.reload(fresh.reference)
         self.store.replace_inventory(fresh.inventory)
         self.runner.reload(_book(fresh))
         self.health.config_last_reload_successful = True
@@ -185,7 +195,11 @@ class Service:
 
     async def _place_with_history(self, site: CallSite) -> Finished:
         earlier = self._losses.of(site.target.site or "")
-        return await self._place(dataclasses.replace(site, earlier=earlier))
+        finished = await self._place(dataclasses.replace(site, earlier=earlier))
+        return await self.reference.settle(finished)
+
+    def _may_start(self, call_seconds: float) -> bool:
+        return may_start(self._configuration.event, clock.posix_now(), call_seconds)
 
     def _sink(self, finished: Finished) -> bool:
         result = finished.result
@@ -202,6 +216,7 @@ class Service:
         while True:
             self.health.event_loop_lag_seconds = self._centre.equipment.lag.last
             self.health.schedule_lag_seconds = self.plan.lag(clock.posix_now())
+            self.health.reference_up = self.reference.up
             if self._invalid:
                 # One line for all: what spoils one call mostly spoils hundreds.
                 _LOG.warning("measurements_invalid", reasons=dict(self._invalid))
@@ -223,7 +238,27 @@ class Service:
         self.runner.wake()
 
     def _keep_by_hand(self, result: ProbeResult, evidence: Evidence) -> None:
-        self._sink(Finished(result, evidence))
+        finished = Finished(result, evidence)
+        if not self.reference.keeps_waiting(result):
+            self._sink(finished)
+            return
+        # As any other, a bad one waits for the reference; the hand command doesn't wait with it.
+        task = asyncio.get_running_loop().create_task(self._settle_by_hand(finished))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle_by_hand(self, finished: Finished) -> None:
+        self._sink(await self.reference.settle(finished))
+
+    async def _settle_now(self) -> None:
+        """Keep what hand commands have told and what still waits, by what is known now."""
+        tasks = tuple(self._settling)
+        if tasks:
+            # Each must have begun to wait, or cancelling would lose its result.
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _log_problems(problems: Iterable[Problem]) -> None:

@@ -90,6 +90,9 @@ INVALID_REASONS: Final[Mapping[str, Text]] = MappingProxyType(
         "socket_overflow": Text("hàng đợi nhận của máy đo bị tràn", "a receive queue overflowed"),
         "engine_stalled": Text("bộ phận gửi nhận gói bị ngừng một lúc", "the media engine did not run for a while"),
         "clock_step": Text("đồng hồ của máy đo bị chỉnh trong cuộc gọi", "the clock was stepped during the call"),
+        "our_uplink": Text(
+            "đường truyền của chính đơn vị đo cũng có lỗi lúc đó", "our own uplink was bad at that time"
+        ),
         "loop_lag": Text("chương trình quá bận để đo đúng lúc", "the program was too busy to judge in time"),
     }
 )

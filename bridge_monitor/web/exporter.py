@@ -59,6 +59,11 @@ INVALID: Final = Family(
     "counter",
     "Test calls whose measurement was thrown away for a fault of this machine, by reason.",
 )
+REFERENCE_UP: Final = Family(
+    "bridge_reference_up",
+    "gauge",
+    "1 if calls to this reference responder beyond our uplink are good, 0 if they are bad; absent before the first.",
+)
 RELOADED: Final = Family(
     "bridge_monitor_config_last_reload_successful",
     "gauge",
@@ -144,6 +149,9 @@ class Exporter:
             yield family.header
             if value is not None:
                 yield family.sample("", value)
+        yield REFERENCE_UP.header
+        for name, up in sorted(health.reference_up.items()):
+            yield REFERENCE_UP.sample(label_pairs({"responder": name}), int(up))
         yield INVALID.header
         for reason, count in sorted(counters.invalid.items()):
             yield INVALID.sample(label_pairs({"reason": reason}), count)

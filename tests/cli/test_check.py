@@ -39,6 +39,11 @@ class TestSummary:
         for told in ("Giai đoạn: đang kiểm tra", "kiểm tra đường truyền", "Theo giới hạn", "Vòng đầu qua 8 điểm cầu"):
             assert told in out
 
+    def test_the_reference_is_shown_with_what_it_takes(self, bridge_monitor: Run, country: Country) -> None:
+        country.write_settings(reference={"responders": {"hanoi": "sip:echo@203.0.113.7"}})
+        said = bridge_monitor("check-config", country.folder)
+        assert "Reference: hanoi (sip:echo@203.0.113.7); it takes 0.16 Mbit/s each way" in said.out
+
     def test_the_roster_is_counted_never_quoted(self, bridge_monitor: Run, country: Country) -> None:
         said = bridge_monitor("check-config", country.folder)
         assert "bi-mat" not in said.out + said.err

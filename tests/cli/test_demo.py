@@ -14,6 +14,7 @@ from bridge_monitor.cli.demo import FIRST_SWEEP_SECONDS, stage
 from bridge_monitor.config import Configuration, load
 from bridge_monitor.domain import EventPhase
 from bridge_monitor.net import clock
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import phase_at
 from tests.cli.conftest import Said
 
@@ -33,6 +34,10 @@ class TestStage:
     def test_now_lies_in_the_rehearsal(self, real: Configuration) -> None:
         assert phase_at(real.event, NOW.timestamp()) is EventPhase.AFTER
         assert phase_at(stage(real, None, NOW.timestamp()).event, NOW.timestamp()) is EventPhase.REHEARSAL
+
+    def test_no_reference_beyond_this_machine_is_called(self, real: Configuration) -> None:
+        referring = dataclasses.replace(real, reference=Reference({"beyond": "sip:echo@203.0.113.7"}))
+        assert stage(referring, None, NOW.timestamp()).reference == Reference()
 
     def test_every_room_with_an_endpoint_can_be_started_in_time(self, real: Configuration) -> None:
         staged = stage(real, None, NOW.timestamp())

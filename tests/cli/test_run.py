@@ -198,6 +198,18 @@ class TestLoader:
         country.write_settings(caps={"total": {"calls_at_once": 300}})
         assert loader().caps.total.calls_at_once == 300
 
+    def test_no_more_responders_than_the_engine_was_built_for(self, country: Country) -> None:
+        one, two = {"a": "sip:echo@192.0.2.7"}, {"a": "sip:echo@192.0.2.7", "b": "sip:echo@192.0.2.8"}
+        country.write_settings(reference={"responders": one})
+        loader = Loader(country.folder, "en")
+        loader()
+        country.write_settings(reference={"responders": two})
+        fresh = loader()
+        assert dict(fresh.reference.responders) == one
+        assert "changes in reference" in fresh.warnings[0].what
+        country.write_settings()
+        assert dict(loader().reference.responders) == {}
+
     def test_problems_of_other_files_are_told_in_full(self, country: Country) -> None:
         country.write_settings(no_such_key=1)
         with pytest.raises(ConfigError, match="no_such_key"):

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bridge_monitor.config import Configuration
-from bridge_monitor.config.plan import SweepEstimate, estimate_first_sweep, plannables
+from bridge_monitor.config.plan import SweepEstimate, caps_beside, estimate_first_sweep, plannables
 from bridge_monitor.domain import Event
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import Caps, CapSet, Intervals, Plannable
 
 Good = Callable[[], Configuration]
@@ -82,3 +83,21 @@ def test_rooms_that_can_never_be_called_are_named_and_not_waited_for(good: Good)
 
 def test_no_sites_are_done_at_once() -> None:
     assert estimate(0, CapSet()) == SweepEstimate(0, 0.0, 0.0, 0, {})
+
+
+class TestReference:
+    REFERENCE = Reference({"a": "sip:echo@192.0.2.7"})
+
+    def test_its_calls_come_out_of_the_total_bandwidth_and_of_nothing_else(self) -> None:
+        caps = CapSet(total=Caps(20.0, 200, 1e6))
+        beside = caps_beside(self.REFERENCE, caps)
+        assert beside.total == Caps(20.0, 200, 1e6 - 160e3)
+        assert replace(beside, total=caps.total) == caps
+
+    def test_without_a_reference_or_a_cap_nothing_is_taken(self) -> None:
+        assert caps_beside(Reference(), CapSet(total=Caps(None, None, 1e6))).total.bandwidth_bps == 1e6
+        assert caps_beside(self.REFERENCE, CapSet()) == CapSet()
+
+    def test_where_it_takes_all_no_room_can_be_called(self) -> None:
+        caps = caps_beside(self.REFERENCE, CapSet(total=Caps(None, None, 100e3)))
+        assert estimate(3, caps).never == dict.fromkeys(("000", "001", "002"), "bandwidth_above_cap")

@@ -6,6 +6,7 @@ from pathlib import Path
 from bridge_monitor.config import Configuration, Listen
 from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet, Intervals
 
@@ -180,3 +181,36 @@ def test_numbers_out_of_range_are_errors_not_tracebacks(spoil: Spoil, problems: 
         "bridge_monitor.yaml:17: 'caps.total.bandwidth' is '0 bit/s'",
         "bridge_monitor.yaml:20: 'intervals.tiers.province' is '0 s'",
     ]
+
+
+class TestReference:
+    def test_without_a_word_there_is_none(self, good: Good) -> None:
+        assert good().reference == Reference()
+        assert good().reference.calls_at_once == 0
+
+    def test_responders_have_the_built_in_profile_and_turn_with_each_call(self, folder: Path, good: Good) -> None:
+        text = LEAST + "reference: {responders: {hanoi: sip:echo@203.0.113.7, danang: sip:echo@203.0.113.99:5070}}\n"
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        reference = good().reference
+        assert dict(reference.responders) == {"hanoi": "sip:echo@203.0.113.7", "danang": "sip:echo@203.0.113.99:5070"}
+        assert (reference.profile, reference.bad_after, reference.good_after) == (USUAL_PROFILE, 1, 1)
+        assert (reference.calls_at_once, reference.bandwidth_bps) == (4, 320_000.0)
+        site = reference.site_of("hanoi")
+        assert (site.target.site, site.target.uri) == (None, "sip:echo@203.0.113.7")
+
+    def test_everything_can_be_said(self, folder: Path, good: Good) -> None:
+        text = LEAST + "reference: {responders: {a: sip:192.0.2.8}, profile: short, bad_after: 2, good_after: 3}\n"
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        assert good().reference == Reference({"a": "sip:192.0.2.8"}, Profile("short"), 2, 3)
+
+    def test_an_unknown_profile_and_a_missing_responder_are_told_with_their_lines(
+        self, folder: Path, problems: Find
+    ) -> None:
+        (folder / "bridge_monitor.yaml").write_text(
+            LEAST + "reference:\n  responders: {a: sip:192.0.2.8}\n  profile: shrt\n", "utf-8"
+        )
+        assert brief(problems) == ["bridge_monitor.yaml:6: profile 'shrt' is not configured"]
+        (folder / "bridge_monitor.yaml").write_text(LEAST + "reference:\n  bad_after: 2\n", "utf-8")
+        assert brief(problems) == ["bridge_monitor.yaml:4: key 'reference.responders' is missing"]
+        (folder / "bridge_monitor.yaml").write_text(LEAST + "reference:\n  responders: {}\n", "utf-8")
+        assert brief(problems)[0].startswith("bridge_monitor.yaml:5: ")

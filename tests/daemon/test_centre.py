@@ -17,6 +17,7 @@ from bridge_monitor.domain import Outcome, Target
 from bridge_monitor.errors import LocalFaultError, RefusedError
 from bridge_monitor.net.sip_udp import SipUdp
 from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet
@@ -88,6 +89,14 @@ class TestSettings:
         """The other processes of this host want ports as well, and so many pairs at most are of use."""
         engine = CentreSettings(state_dir=Path(), rtp_ports=ports, calls_at_once=calls).engine
         assert (engine.port_pairs, engine.port_range, engine.rows) == (pairs, ports, calls)
+
+    def test_the_calls_to_the_reference_have_rows_of_their_own(self, configuration: Configuration) -> None:
+        reference = Reference({"a": "sip:echo@192.0.2.7", "b": "sip:echo@192.0.2.8"})
+        rows = [
+            CentreSettings.of(dataclasses.replace(configuration, reference=one), Path()).engine.rows
+            for one in (Reference(), reference)
+        ]
+        assert rows[1] - rows[0] == 4
 
     @pytest.mark.parametrize(
         ("variables", "root", "expected"),

@@ -20,6 +20,7 @@ from bridge_monitor.domain import Evidence, Grade, LadderStep, Outcome, SiteGrad
 from bridge_monitor.errors import Problem, RefusedError
 from bridge_monitor.net import clock
 from bridge_monitor.probes.book import CallBook
+from bridge_monitor.probes.reference import Reference
 from bridge_monitor.probes.runner import PlaceCall
 from bridge_monitor.probes.shapes import CallSite, Finished, refused
 from bridge_monitor.sim import Fault, FaultKind
@@ -201,6 +202,30 @@ class TestHandCommands:
                 assert service.plan.calls_in_flight == 1
             await until(lambda: service.plan.calls_in_flight == 0)
             assert service.store.latest("01001") is before
+
+    async def test_a_bad_result_told_by_hand_waits_for_the_reference_and_is_kept_when_the_service_ends(
+        self, country: Country, configuration: Configuration, centre: CallCentre, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def for_ever(_site: CallSite) -> Finished:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        monkeypatch.setattr(centre, "place", for_ever)
+        configuration = dataclasses.replace(configuration, reference=Reference({"a": "sip:echo@192.0.2.7"}))
+        service = Service(configuration, centre, place=placed_as(Outcome.REACHED, Grade.GOOD))
+        bad = finished_as(configuration, "01001", Outcome.TIMEOUT, Grade.FAILED)
+        good = finished_as(configuration, "01002", Outcome.REACHED, Grade.GOOD)
+        async with running(service, country):
+            await until(lambda: swept(service))
+            bad = dataclasses.replace(
+                bad, result=dataclasses.replace(bad.result, started_at=clock.utc(clock.posix_now()))
+            )
+            service._keep_by_hand(good.result, good.evidence)
+            service._keep_by_hand(bad.result, bad.evidence)
+            assert service.store.latest("01002") is good.result
+            await asyncio.sleep(0.05)
+            assert service.store.latest("01001") is not bad.result
+        assert service.store.latest("01001") is bad.result
 
     async def test_another_daemons_control_socket_is_respected(
         self, country: Country, configuration: Configuration, centre: CallCentre

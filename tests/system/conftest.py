@@ -25,14 +25,15 @@ def _media_at_full_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """Return ``start(*words, measured=False)``: a command as a process.
+    """Return ``start(*words, measured=False, inside="")``: a command as a process, in a network namespace if named.
 
     It is ended after the test, and its output shown if that failed.
     """
     started: list[Command] = []
 
-    def run(*words: str | Path, measured: bool = False) -> Command:
-        started.append(Command(tmp_path / "output", *words, measured=measured))
+    def run(*words: str | Path, measured: bool = False, inside: str = "") -> Command:
+        under = ("ip", "netns", "exec", inside) if inside else ()
+        started.append(Command(tmp_path / "output", *words, measured=measured, under=under))
         return started[-1]
 
     yield run

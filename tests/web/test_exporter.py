@@ -68,6 +68,7 @@ DOCUMENTED = {
     "bridge_monitor_sweep_progress_ratio": "gauge",
     "bridge_monitor_measurements_invalid_total": "counter",
     "bridge_monitor_config_last_reload_successful": "gauge",
+    "bridge_reference_up": "gauge",
 }
 
 
@@ -102,7 +103,8 @@ def full_scrape() -> str:
     aggregates.observe(result_of(invalid=("loop_lag",)), inventory["01001"], inventory)
     silent = result_of(media=(rtcp_stream(audio_level_dbov=-127.0),), advisories=(Advisory.SILENT_ROOM,))
     snapshot = snapshot_of(inventory, state_of(silent), state_of(echo))
-    return text_of(snapshot, aggregates, event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5)
+    health = OwnHealth(event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5, reference_up={"beyond": True})
+    return "".join(Exporter().slices(snapshot, aggregates.view(), health, an_event()))
 
 
 class TestFormat:
@@ -407,6 +409,12 @@ class TestOwn:
             "config_last_reload_successful": [({}, 0)],
         }
         assert samples["process_resident_memory_bytes"][0][1] > 1e6
+
+    def test_each_reference_responder_is_up_or_down_once_it_was_called(self) -> None:
+        health = OwnHealth(reference_up={"hanoi": True, "danang": False})
+        text = "".join(Exporter().slices(snapshot_of(small_inventory()), Aggregates().view(), health, an_event()))
+        assert parse(text)["bridge_reference_up"] == [({"responder": "danang"}, 0), ({"responder": "hanoi"}, 1)]
+        assert "bridge_reference_up" not in parse(text_of(snapshot_of(small_inventory())))
 
     def test_what_is_not_known_yet_is_absent(self) -> None:
         samples = parse(text_of(snapshot_of(small_inventory(), sweep=SweepProgress())))
