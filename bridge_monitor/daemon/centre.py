@@ -5,6 +5,7 @@ Owns the order of start and end (orphans of earlier processes are ended before a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -22,6 +23,7 @@ from bridge_monitor.daemon.orphans import end_orphans
 from bridge_monitor.errors import LocalFaultError, RefusedError
 from bridge_monitor.net.clock import LoopLagMonitor
 from bridge_monitor.net.engine import EngineSettings, MediaEngine
+from bridge_monitor.net.host_drops import HostDrops, KernelCounters
 from bridge_monitor.net.locks import SiteLocks
 from bridge_monitor.net.sip_udp import SipStack, WireTap, source_address_towards
 from bridge_monitor.probes.call import SipCall
@@ -171,9 +173,12 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         stack.callback(sip.close)
         lag.start()
         stack.push_async_callback(lag.stop)
+        drops = HostDrops(KernelCounters(), asyncio.get_running_loop().time)
+        drops.start()
+        stack.push_async_callback(drops.stop)
         engine = await MediaEngine.start(settings.engine)
         stack.push_async_callback(engine.close)
-        centre = CallCentre(settings, Equipment(sip, engine, ledger, lag, settings.vantage), locks, ended)
+        centre = CallCentre(settings, Equipment(sip, engine, ledger, lag, settings.vantage, drops), locks, ended)
         try:
             yield centre
         finally:

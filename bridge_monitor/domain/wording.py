@@ -90,6 +90,11 @@ INVALID_REASONS: Final[Mapping[str, Text]] = MappingProxyType(
         "socket_overflow": Text("hàng đợi nhận của máy đo bị tràn", "a receive queue overflowed"),
         "engine_stalled": Text("bộ phận gửi nhận gói bị ngừng một lúc", "the media engine did not run for a while"),
         "clock_step": Text("đồng hồ của máy đo bị chỉnh trong cuộc gọi", "the clock was stepped during the call"),
+        "interface_drops": Text("giao diện mạng của máy đo bỏ gói tin", "an interface of this machine dropped packets"),
+        "queue_drops": Text("hàng đợi gửi của máy đo bỏ gói tin", "a send queue of this machine dropped packets"),
+        "conntrack_full": Text(
+            "bảng theo dõi kết nối của máy đo bỏ gói tin", "the connection table of this machine dropped packets"
+        ),
         "our_uplink": Text(
             "đường truyền của chính đơn vị đo cũng có lỗi lúc đó", "our own uplink was bad at that time"
         ),

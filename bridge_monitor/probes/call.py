@@ -31,6 +31,7 @@ from bridge_monitor.sip import Answered, SipUri
 LAG_LIMIT_SECONDS: Final = 0.5
 """A set-up judged by a loop that was this late says nothing of the room."""
 
+_BAD: Final = frozenset({Grade.DEGRADED, Grade.FAILED})
 _REPORT_PATIENCE: Final = 1.0
 _LARGE_PACKET_MS: Final = 160  # 1,280 bytes of G.711
 _ON_HOLD: Final = "0.0.0.0"  # noqa: S104 - compared with, never bound to (RFC 3264 §8.4)
@@ -226,6 +227,9 @@ class SipCall:
             invalid.append(SOCKET_OVERFLOW)
         if verdict.outcome is Outcome.LOCAL_FAULT:
             invalid.append(verdict.reason or "local_fault")
+        if equipment.drops is not None and verdict.grade in _BAD:
+            # The machine's counters, not this call's: they excuse what is bad, and take nothing from what was good.
+            invalid += equipment.drops.reasons_since(story.started, self._signalling.left_from)
         result = ProbeResult(
             id=clock.new_id(started_at),
             target=self._site.target,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from bridge_monitor.domain import Evidence, Outcome, ProbeResult, Target
 from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket, MediaEngine
+from bridge_monitor.net.host_drops import HostDrops
 from bridge_monitor.net.sip_udp import SipStack
 from bridge_monitor.probes.judge import grade_of
 from bridge_monitor.probes.profile import Profile, Route
@@ -71,6 +72,7 @@ class Equipment:
     journal: Journal
     lag: clock.LoopLagMonitor
     vantage: str = "centre"
+    drops: HostDrops | None = None
 
     @staticmethod
     def now() -> float:

@@ -74,6 +74,11 @@ class Signalling:
         """Our address as the room sees it; known once `reach` has returned."""
         return self._sip.local[0]
 
+    @property
+    def left_from(self) -> str:
+        """Our address once something could be sent, else empty."""
+        return self._udp.local[0] if self._udp is not None else ""
+
     async def reach(self, uri: SipUri) -> Address:
         """Find the address to send to, and our socket towards it.
 
