@@ -11,11 +11,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, Final
 
 import av
-import fontpkg_open_sans
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -29,6 +28,8 @@ _SIZES: Final = ((256_000, (320, 180)), (1_000_000, (640, 360)))
 _LARGEST: Final = (1280, 720)
 _FIRST_SLICE_PROFILE: Final = bytes.fromhex("42e01f")
 """Constrained baseline, level 3.1: the profile-level-id that we offer. x264 leaves out constraint_set2, which holds."""
+
+_FONT: Final = files("fontpkg_open_sans") / "files" / "OpenSans[wdth,wght].ttf"
 
 Picture = Any
 
@@ -50,8 +51,7 @@ class Wish:
 
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Return a font that has every letter of Vietnamese; a freshly installed machine has none."""
-    (path,) = Path(fontpkg_open_sans.__file__).parent.glob("files/OpenSans[[]*.ttf")
-    return ImageFont.truetype(str(path), size)
+    return ImageFont.truetype(str(_FONT), size)
 
 
 def _fitting(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
