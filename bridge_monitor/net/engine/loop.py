@@ -36,6 +36,8 @@ _CPU_EVERY_NS: Final = 100_000_000
 _CAPTURES_WAITING: Final = 20_000
 _AT_ONCE: Final = 16
 """So many calls begin, and so many end, in a tick at most: others' packets are due. The rest waits for the next one."""
+_VIDEO_AT_ONCE: Final = 4
+"""Of those that end so many with video: to judge its frames takes a millisecond or two."""
 
 _ENGINE_STALLED: Final = invalid_bit(ENGINE_STALLED)
 _CLOCK_STEP: Final = invalid_bit(CLOCK_STEP)
@@ -129,7 +131,7 @@ class Engine:
             # Between two ticks: what the last one sent may be back, and the next one isn't held up.
             self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
-        for row in np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist():
+        for row in self._overdue(now):
             self._time_passed(row, now)
         for command in commands:
             self._obey(command)
@@ -202,6 +204,12 @@ class Engine:
             self._sender.start(row, plan, now)
         self._reports.start(row, plan, now)
         self._receiver.begin(row, reserved_ns)
+
+    def _overdue(self, now: int) -> list[int]:
+        """Return rows whose present wait is over, as many as may be seen to at once."""
+        rows: list[int] = np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist()
+        video = [row for row in rows if isinstance(self._plans[row], VideoPlan)]
+        return [row for row in rows if row not in video[_VIDEO_AT_ONCE:]] if video else rows
 
     def _time_passed(self, row: int, now: int) -> None:
         """A row's present wait is over."""

@@ -293,6 +293,28 @@ class TestOurFault:
         assert 0.02 < report.lateness.max_seconds < 0.06
 
 
+def test_calls_that_end_all_at_once_do_not_hold_up_the_pace(
+    new_station: Any, new_peer: Any, video_plan_for: Plan, plan_for: Callable[..., StreamPlan], card: Card
+) -> None:
+    """Four calls with video end in a tick, and audio beside them; none is forgotten."""
+    station = new_station(rows=16)
+    peer = new_peer()
+    station.load(card)
+    for row in range(10):
+        station.begin(row, video_plan_for(peer, ssrc=row + 1, duration_seconds=0.04, report_wait_seconds=0))
+    station.begin(10, plan_for(peer, ssrc=99, duration_seconds=0.04, report_wait_seconds=0))
+    station.run(0.2, peer)
+    station.clock.monotonic += 1_000_000_000
+    ended = []
+    for _ in range(4):
+        station.run(0.002, peer)
+        ended.append(sum(map(station.finished, range(11))))
+    station.run(0.1, peer)
+    assert ended[0] == 0  # the wait for reports began
+    assert ended[1] - ended[0] == 5
+    assert all(station.finished(row) for row in range(11))
+
+
 def test_a_row_s_end_is_within_a_tick_of_its_last_echo(
     station: Any, new_peer: Any, video_plan_for: Plan, card: Card
 ) -> None:
