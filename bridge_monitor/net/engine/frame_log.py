@@ -78,16 +78,14 @@ class FrameLog:
         self.note(rows, payload_type, log)
 
 
-def payload_facts(data: Array, lengths: Array, payload_bytes: Array) -> tuple[Array, Array]:
+def payload_facts(data: Array, start: Array, payload_bytes: Array) -> tuple[Array, Array]:
     """Return of each RTP packet its marker bit and whether its payload begins with the beginning of a unit.
 
     Args:
         data: One datagram a row.
-        lengths: Bytes of each.
+        start: Where each one's payload begins.
         payload_bytes: Bytes of payload of each.
     """
     every = np.arange(len(data))
-    last = data[every, np.maximum(lengths - 1, 0)].astype(np.int64)
-    padding = np.where(data[:, 0] & 0x20 != 0, last, 0)
-    start = np.clip(lengths - padding - payload_bytes, 0, data.shape[1] - 2)
+    start = np.minimum(start, data.shape[1] - 2)
     return data[:, 1] >= 0x80, starts_unit(data[every, start], data[every, start + 1]) & (payload_bytes > 0)

@@ -164,21 +164,21 @@ class Receiver:
     def _log_frames(self, rows: Array, known: Array, headers: HeaderBatch) -> None:
         """Keep the batch's packets of rows with video."""
         stop = len(rows)
-        lengths = np.minimum(self._batch.lengths[:stop], _PACKET_SIZE).astype(np.int64)
         log = np.zeros(stop, PACKET)
         for name in ("ssrc", "seq", "timestamp"):
             log[name] = getattr(headers, name)
         log["arrival_ns"] = self._batch.arrival_ns[:stop]
         log["bytes"] = headers.payload_bytes
-        log["marker"], log["starts"] = payload_facts(self._batch.data[:stop], lengths, headers.payload_bytes)
+        log["marker"], log["starts"] = payload_facts(
+            self._batch.data[:stop], headers.payload_start, headers.payload_bytes
+        )
         self.frames.note(rows[known], headers.payload_type[known], log[known])
 
     def _take_others(self, places: Array, pair: Array, source: Array, headers: HeaderBatch) -> None:
         """Look at what is no RTP packet of a known source."""
         batch = self._batch
         strangers = []
-        lengths = np.minimum(batch.lengths[places], _PACKET_SIZE).astype(np.int64)
-        marker, starts = payload_facts(batch.data[places], lengths, headers.payload_bytes[places])
+        marker, starts = payload_facts(batch.data[places], headers.payload_start[places], headers.payload_bytes[places])
         for place, ends, begins in zip(places.tolist(), marker.tolist(), starts.tolist(), strict=True):
             if headers.rtcp[place]:
                 self._on_rtcp(self._rtcp_datagram(place, int(pair[place])))
