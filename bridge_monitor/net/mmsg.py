@@ -43,12 +43,12 @@ _STAMP_SPACE: Final = 32
 """CMSG_SPACE of a timespec; the kernel writes it first whenever SO_TIMESTAMPNS is on."""
 _DROPS_SPACE: Final = 24
 """CMSG_SPACE of the drop counter; present only once something was dropped."""
-_PKTINFO_SPACE: Final = 32
-_TOS_SPACE: Final = 24
-_CONTROL_SIZE: Final = _STAMP_SPACE + _DROPS_SPACE + _PKTINFO_SPACE
+PKTINFO_SPACE: Final = 32
+TOS_SPACE: Final = 24
+_CONTROL_SIZE: Final = _STAMP_SPACE + _DROPS_SPACE + PKTINFO_SPACE
 
 _NS: Final = 1_000_000_000
-_NOT_NOW: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+NOT_NOW: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 """Errors that say "not now": the rest of a batch would fail alike."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -113,20 +113,26 @@ def set_buffers(sock: socket.socket, size: int) -> tuple[int, int]:
     )
 
 
-def _stepped(array: Array) -> Array:
-    """Return the address of each row of an array."""
+def send_entries(fd: int, address: int, count: int) -> int:
+    """Send ``count`` mmsghdr entries that lie at ``address``; return how many the kernel took, or −errno if none."""
+    taken: int = _sendmmsg(fd, address, count, MSG_DONTWAIT)
+    return taken if taken >= 0 else -ctypes.get_errno()
+
+
+def stepped(array: Array) -> Array:
+    """Return the address of each row of an array, for the kernel's structures that point at them."""
     addresses: Array = array.ctypes.data + np.arange(len(array), dtype=np.uint64) * array.strides[0]
     return addresses
 
 
 def _headers(data: Array, names: Array, iovecs: Array, *, parts: int = 1) -> Array:
     """Return mmsghdr entries, entry i pointing at row i of each given array."""
-    iovecs["base"][:, 0] = _stepped(data)
+    iovecs["base"][:, 0] = stepped(data)
     iovecs["len"][:, 0] = data.shape[1]
     headers = np.zeros(len(data), MMSGHDR)
-    headers["name"] = _stepped(names)
+    headers["name"] = stepped(names)
     headers["namelen"] = SOCKADDR_IN.itemsize
-    headers["iov"] = _stepped(iovecs)
+    headers["iov"] = stepped(iovecs)
     headers["iovlen"] = parts
     return headers
 
@@ -172,7 +178,7 @@ class RecvBatch:
         self._iovecs = np.zeros((capacity, 1), IOVEC)
         self._control = np.zeros((capacity, _CONTROL_SIZE), np.uint8)
         self._headers = _headers(self.data, self._names, self._iovecs)
-        self._headers["control"] = _stepped(self._control)
+        self._headers["control"] = stepped(self._control)
         self._headers["controllen"] = _CONTROL_SIZE
         self._address = self._headers.ctypes.data
         # The columns of the kernel's structures, so that parsing makes no new views of them.
@@ -212,7 +218,7 @@ class RecvBatch:
         arrival = self.arrival_ns[part]
         np.multiply(words[:, 2], _NS, out=arrival)
         arrival += words[:, 3]
-        plain = _STAMP_SPACE + (_PKTINFO_SPACE if self._pktinfo else 0)
+        plain = _STAMP_SPACE + (PKTINFO_SPACE if self._pktinfo else 0)
         if (controllen != plain).any():
             self._parse_slowly(part, controllen)
         else:
@@ -233,7 +239,7 @@ class RecvBatch:
         kinds = (
             (socket.SOL_SOCKET, SO_TIMESTAMPNS, _STAMP_SPACE),
             (socket.SOL_SOCKET, SO_RXQ_OVFL, _DROPS_SPACE),
-            (socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO_SPACE),
+            (socket.IPPROTO_IP, IP_PKTINFO, PKTINFO_SPACE),
         )
         for level, kind, space in kinds:  # the order in which the kernel writes them
             at = np.minimum(position, (_CONTROL_SIZE - _DROPS_SPACE) // 4)
@@ -317,9 +323,9 @@ class SendBatch:
         self.tail_lengths: Array = self._iovecs["len"][:, 1]
         self.dst_ip: Array = self._names["addr"]
         self.dst_port: Array = self._names["port"]
-        self._control = np.zeros((capacity, _PKTINFO_SPACE + _TOS_SPACE), np.uint8)
+        self._control = np.zeros((capacity, PKTINFO_SPACE + TOS_SPACE), np.uint8)
         self.src_ip: Array = self._control.view(">u4")[:, 5]
-        self.tos: Array = self._control.view(np.int32)[:, (_PKTINFO_SPACE if pktinfo else 0) // 4 + 4]
+        self.tos: Array = self._control.view(np.int32)[:, (PKTINFO_SPACE if pktinfo else 0) // 4 + 4]
         self.failed: list[int] = []
         heads = b""
         if pktinfo:
@@ -330,7 +336,7 @@ class SendBatch:
         self.control_lengths: Array = self._headers["controllen"]
         if heads:
             self._control[:, : len(heads)] = np.frombuffer(heads, np.uint8)
-            self._headers["control"] = _stepped(self._control)
+            self._headers["control"] = stepped(self._control)
             self.control_lengths[:] = len(heads)
 
     def send(self, fd: int, n: int, start: int = 0) -> int:
@@ -369,7 +375,7 @@ class SendBatch:
                 done += count
                 continue
             code = ctypes.get_errno()
-            if code in _NOT_NOW:
+            if code in NOT_NOW:
                 break
             if code in {errno.EBADF, errno.ENOTSOCK, errno.EFAULT}:
                 raise OSError(code, os.strerror(code))

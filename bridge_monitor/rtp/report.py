@@ -166,6 +166,44 @@ class LatenessSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameSummary:
+    """The frames of one video stream as received.
+
+    Attributes:
+        expected: Frames between the first and the last received; of our own come back, those sent.
+        complete: Frames of which every packet was received.
+        lost: ``expected − complete``: frames of which any packet is missing, or all are.
+        frame_rate: Frames a second by RTP timestamps, lost ones among them; None with fewer than two.
+        bytes: RTP payload received, duplicates left out.
+        jitter_seconds: Mean of the A.8 estimate, from each frame's first packet received; None with fewer than two.
+        jitter_max_seconds: Its maximum.
+    """
+
+    expected: int
+    complete: int
+    lost: int
+    frame_rate: float | None
+    bytes: int
+    jitter_seconds: float | None
+    jitter_max_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSummary:
+    """What a video stream has beside its packets.
+
+    Attributes:
+        frames_sent: Frames of ours.
+        inbound_frames: The peer's own; None if none was received.
+        echoed_frames: Ours come back; None if none was received.
+    """
+
+    frames_sent: int
+    inbound_frames: FrameSummary | None
+    echoed_frames: FrameSummary | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamReport:
     """One stream of one call, both directions, as the media engine saw it.
 
@@ -185,6 +223,7 @@ class StreamReport:
         peer_silent_reports: Sender or receiver reports of the peer, two seconds or more after we began to send, without
             a block on our stream: it had received nothing of it (RFC 3550 §6.4).
         level: How loud the peer's own stream was; None if nothing of it was looked at.
+        video: The frames of a video stream, known at its end; None of audio.
     """
 
     packets_sent: int
@@ -201,6 +240,7 @@ class StreamReport:
     invalid: tuple[str, ...]
     peer_silent_reports: int = 0
     level: AudioLevel | None = None
+    video: VideoSummary | None = None
 
 
 def _quantile(ordered: Sequence[int], share: float) -> float:

@@ -106,7 +106,7 @@ class Cable:
         sides = {"towards": ("prerouting", "dport", towards), "back": ("output", "sport", back)}
         rules = "table inet truth {\n"
         for name, (hook, end, loss) in sides.items():
-            ranges = "" if isinstance(loss, int) else ", ".join(f"{first}-{last}" for first, last in loss)
+            ranges = "" if isinstance(loss, int) else ", ".join(map(_range, loss))
             chosen = f"@th,80,16 {{ {ranges} }}" if ranges else f"numgen random mod 1000 < {loss or 0}"
             rules += f"""
                 counter {name} {{ }}
@@ -140,6 +140,38 @@ class Cable:
         listed: list[dict[str, Any]] = json.loads(told)["nftables"]
         return listed
 
+    def cut_early(self) -> None:
+        """Have the kernel cut UDP_SEGMENT's entries before our cable's end, so that all that count see packets."""
+        _run("ip", "-n", self.ours, "link", "set", self.our_interface, "gso_max_segs", "1")
+
+    def udp_sent(self) -> int:
+        """Return how many datagrams our side's processes gave to the kernel, one for each entry it was to cut."""
+        told = _run("ip", "netns", "exec", self.ours, "cat", "/proc/net/snmp")
+        titles, values = [line.split() for line in told.splitlines() if line.startswith("Udp:")]
+        return int(dict(zip(titles, values, strict=True))["OutDatagrams"])
+
+    def sent_bytes(self) -> tuple[int, int]:
+        """Return packets and bytes (with 14 of Ethernet's each) that our interface has sent."""
+        (link,) = json.loads(_run("ip", "-n", self.ours, "-j", "-s", "link", "show", self.our_interface))
+        return link["stats64"]["tx"]["packets"], link["stats64"]["tx"]["bytes"]
+
+    def call_video(self, card: Path, **changes: Any) -> subprocess.Popen[str]:
+        """Start a video stream of ours to the room, of a card in a file."""
+        facts: dict[str, Any] = {
+            "remote_host": ROOM_HOST,
+            "rtp_port": ROOM_PORT,
+            "rtcp_port": ROOM_PORT + 1,
+            "payload_type": 96,
+            "accepted_payload_types": [96],
+            "ssrc": 0x12345678,
+            "first_seq": 65400,
+            "first_timestamp": 2**32 - 90_000,
+            "duration_seconds": 4.0,
+        }
+        return self.start(
+            self.ours, sys.executable, str(HERE / "video_caller.py"), json.dumps({**facts, **changes}), str(card)
+        )
+
     def call(self, **changes: Any) -> subprocess.Popen[str]:
         """Start a stream of ours to the room."""
         return self.start(self.ours, sys.executable, str(HERE / "caller.py"), json.dumps(plan(**changes)))
@@ -165,6 +197,11 @@ def plan(**changes: Any) -> dict[str, Any]:
         "duration_seconds": 5.0,
         **changes,
     }
+
+
+def _range(numbers: tuple[int, int]) -> str:
+    first, last = numbers
+    return f"{first}-{last}" if first != last else str(first)
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> str:

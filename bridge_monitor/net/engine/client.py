@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError, LocalProtocolError
 from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.cards import SharedCard
 from bridge_monitor.net.engine.layout import Count, Phase
 from bridge_monitor.net.engine.plan import CapturedPacket, EngineSettings, EngineStats, Leg, StreamPlan
 from bridge_monitor.net.engine.process import EngineProcess
 from bridge_monitor.net.engine.rows import RowBook
-from bridge_monitor.rtp.report import StreamReport
+from bridge_monitor.net.engine.video_plan import VideoPlan
+from bridge_monitor.net.testcard import Card
+from bridge_monitor.rtp.report import StreamReport, VideoSummary
 
 _CAPTURE_LIMIT: Final = 50_000
 _LIVE_TRIES: Final = 50
@@ -49,6 +52,7 @@ class MediaEngine:
         self._streams: dict[int, _Stream] = {}
         self._epoch = 0
         self._generation = 0
+        self._cards: dict[tuple[int, int], SharedCard] = {}
         self._closing = False
         self._restart: asyncio.Task[None] | None = None
         self._attach(process)
@@ -94,20 +98,40 @@ class MediaEngine:
         self._streams[row] = _Stream(leg, self._loop.create_future())
         return leg
 
-    def begin(self, leg: Leg, plan: StreamPlan) -> None:
+    def load_card(self, card: Card) -> None:
+        """Have a test card ready for video of its rate and pace, in place of an earlier one of these.
+
+        Streams that have begun go on with theirs. The card outlives the engine's process.
+        """
+        key = (card.bitrate_bps, card.frames_per_second)
+        loaded = self._cards.get(key)
+        if loaded is not None:
+            if loaded.card == card:
+                return
+            loaded.close()
+        self._cards[key] = shared = SharedCard(card)
+        if self._process is not None:
+            self._process.send(shared.command, shared.fd)
+
+    def begin(self, leg: Leg, plan: StreamPlan | VideoPlan) -> None:
         """Begin to send and to count.
 
         Raises:
             EngineDiedError: The process that had this leg died.
-            LocalProtocolError: The leg was released, or has begun before.
+            LocalProtocolError: The leg was released, or has begun before; or no card was loaded for this video.
         """
         stream = self._stream(leg)
         if stream.begun:
             raise LocalProtocolError(f"stream {leg.generation} has begun before")
+        if isinstance(plan, VideoPlan) and (plan.bitrate_bps, plan.frames_per_second) not in self._cards:
+            raise LocalProtocolError(
+                f"no test card was loaded for {plan.bitrate_bps} bit/s at {plan.frames_per_second} frames a second"
+            )
         stream.begun = True
         self._living().send(
             {
                 "op": "begin",
+                "video": isinstance(plan, VideoPlan),
                 "row": leg.row,
                 "generation": leg.generation,
                 "reserved_ns": leg.reserved_ns,
@@ -208,6 +232,9 @@ class MediaEngine:
             await asyncio.gather(self._restart, return_exceptions=True)
         process, self._process = self._process, None
         self._fail_streams()
+        for card in self._cards.values():
+            card.close()
+        self._cards.clear()
         if process is not None:
             await process.close()
 
@@ -218,6 +245,8 @@ class MediaEngine:
         self._rows = RowBook(self._settings)
         self._streams = {}
         process.listen(self._message, self._died)
+        for card in self._cards.values():
+            process.send(card.command, card.fd)
 
     def _living(self) -> EngineProcess:
         if self._process is None:
@@ -257,7 +286,10 @@ class MediaEngine:
         if self._process is not None:
             # The row's figures stand still from now on until it is given back.
             peer = wire.peer_from_dict(message["peer"])
-            stream.finished.set_result(self._process.layout.report(stream.leg.row, peer, now_ns=time.time_ns()))
+            report = self._process.layout.report(stream.leg.row, peer, now_ns=time.time_ns())
+            if "video" in message:
+                report = with_video(report, wire.video_from_dict(message["video"]))
+            stream.finished.set_result(report)
         if stream.released:
             self._forget(stream.leg)
 
@@ -285,3 +317,18 @@ class MediaEngine:
                 continue
             self._attach(process)
             return
+
+
+def with_video(report: StreamReport, video: VideoSummary) -> StreamReport:
+    """Return a stream's report with what its pictures came to.
+
+    The jitter of what was received is then that of the pictures' first packets: those behind them wait for them.
+    """
+    inbound, frames = report.inbound, video.inbound_frames
+    if inbound is not None:
+        inbound = replace(
+            inbound,
+            jitter_seconds=frames.jitter_seconds if frames else None,
+            jitter_max_seconds=frames.jitter_max_seconds if frames else None,
+        )
+    return replace(report, inbound=inbound, video=video)

@@ -43,6 +43,9 @@ class Stranger:
     timestamp: int
     ssrc: int
     arrival_ns: int
+    octets: int = 0  # of payload
+    marker: bool = False
+    starts: bool = False  # its payload begins a unit of the codec's
 
 
 def key_of(pair: int, source: int) -> int:

@@ -5,6 +5,7 @@ Owns time and the life of rows; what is sent and counted is its parts' business.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -15,6 +16,7 @@ import numpy as np
 
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.cards import CardTable
 from bridge_monitor.net.engine.demux import Demux
 from bridge_monitor.net.engine.layout import Array, Count, Layout, Phase
 from bridge_monitor.net.engine.plan import CLOCK_STEP, ENGINE_STALLED, CapturedPacket, EngineSettings, StreamPlan
@@ -22,6 +24,10 @@ from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.receiving import Receiver, RtcpDatagram
 from bridge_monitor.net.engine.reports import Reports
 from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
+from bridge_monitor.net.engine.video import VideoSender
+from bridge_monitor.net.engine.video_plan import VIDEO_CLOCK_RATE, VideoPlan
+from bridge_monitor.rtp.frames import summarise, summarise_own
+from bridge_monitor.rtp.report import VideoSummary
 
 _LONGEST_SLEEP_NS: Final = 10_000_000
 _LONGEST_WAY_NS: Final = 5_000_000_000
@@ -30,6 +36,8 @@ _CPU_EVERY_NS: Final = 100_000_000
 _CAPTURES_WAITING: Final = 20_000
 _AT_ONCE: Final = 16
 """So many calls begin, and so many end, in a tick at most: others' packets are due. The rest waits for the next one."""
+_VIDEO_AT_ONCE: Final = 4
+"""Of those that end so many with video: to judge its frames takes a millisecond or two."""
 
 _ENGINE_STALLED: Final = invalid_bit(ENGINE_STALLED)
 _CLOCK_STEP: Final = invalid_bit(CLOCK_STEP)
@@ -68,19 +76,20 @@ class Engine:
         self._layout = Layout(settings.rows, memory)
         self._demux = Demux(settings.rows, settings.rows_per_pair)
         self._sender = Sender(settings, self._layout, pairs, tap=self._tap_sent_rtp, clock=clocks[0])
+        self._video = VideoSender(settings, self._layout, pairs, tap=self._tap_sent_rtp, clock=clocks[0])
         self._reports = Reports(
             settings,
             self._layout,
             pairs,
             self._demux,
-            self._sender,
+            (self._sender, self._video),
             on_report=self._reported,
             taps=(self._tap_sent_rtcp, self._tap_received_rtcp),
         )
         self._receiver = Receiver(
             settings, self._layout, pairs, self._demux, on_rtcp=self._reports.receive, tap=self._tap_received_rtp
         )
-        self._plans: dict[int, StreamPlan] = {}
+        self._plans: dict[int, StreamPlan | VideoPlan] = {}
         self._generations: dict[int, int] = {}
         self._deadline: Array = np.full(settings.rows, NEVER, np.int64)
         self._poll = select.epoll()
@@ -108,7 +117,7 @@ class Engine:
             self._poll.poll(timeout)
         now = self._monotonic()
         self._look_at_clocks(now)
-        for row in self._sender.tick(now, self._offset):
+        for row in [*self._sender.tick(now, self._offset), *self._video.tick(now, self._offset)]:
             plan = self._plans[row]
             self._layout.phase[row] = Phase.TAIL
             # On a long way the last packets are still out when the ordinary tail ends: late is not lost.
@@ -122,7 +131,7 @@ class Engine:
             # Between two ticks: what the last one sent may be back, and the next one isn't held up.
             self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
-        for row in np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist():
+        for row in self._overdue(now):
             self._time_passed(row, now)
         for command in commands:
             self._obey(command)
@@ -136,7 +145,8 @@ class Engine:
         if not self._plans:
             return _LONGEST_SLEEP_NS / 1e9 if self._outbox else _IDLE_SECONDS
         now = self._monotonic()
-        due = min(int(self._sender.next_due.min()), int(self._deadline.min()), self._next_read, now + _LONGEST_SLEEP_NS)
+        due = min(int(self._sender.next_due.min()), self._video.next_due, int(self._deadline.min()), self._next_read)
+        due = min(due, now + _LONGEST_SLEEP_NS)
         if due > now:
             time.sleep((due - now) / 1e9)
         return 0
@@ -159,13 +169,14 @@ class Engine:
                 self._layout.counts[Count.STALLS] += 1
                 self._layout.invalid[rows] |= _ENGINE_STALLED
                 self._sender.skip_overdue(now)
+                self._video.skip_overdue(now)
         if now >= self._next_cpu:
             self._layout.counts[Count.CPU_NS] = time.process_time_ns()
             self._next_cpu = now + _CPU_EVERY_NS
 
     # --- a row's life ------------------------------------------------------------------------------------------------
 
-    def begin(self, row: int, generation: int, plan: StreamPlan, reserved_ns: int) -> None:
+    def begin(self, row: int, generation: int, plan: StreamPlan | VideoPlan, reserved_ns: int) -> None:
         """Begin a call's stream on a row that is not up."""
         now = self._monotonic()
         if not self._plans:
@@ -185,9 +196,20 @@ class Engine:
             source=mmsg.ip_number(plan.remote_host) << 16 | plan.rtp_port,
             accepted=plan.accepted_payload_types,
         )
-        self._sender.start(row, plan, now)
+        if isinstance(plan, VideoPlan):
+            layout.reception.reset(row, VIDEO_CLOCK_RATE)
+            self._receiver.frames.start(row)
+            self._video.start(row, plan, now)
+        else:
+            self._sender.start(row, plan, now)
         self._reports.start(row, plan, now)
         self._receiver.begin(row, reserved_ns)
+
+    def _overdue(self, now: int) -> list[int]:
+        """Return rows whose present wait is over, as many as may be seen to at once."""
+        rows: list[int] = np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist()
+        video = [row for row in rows if isinstance(self._plans[row], VideoPlan)]
+        return [row for row in rows if row not in video[_VIDEO_AT_ONCE:]] if video else rows
 
     def _time_passed(self, row: int, now: int) -> None:
         """A row's present wait is over."""
@@ -214,7 +236,7 @@ class Engine:
         layout = self._layout
         layout.version[row] |= 1
         real = self._real()
-        self._sender.stop(row)
+        video = self._stop_sending(row)
         peer = self._reports.stop(row, real).summary()
         self._demux.remove(row, real)
         self._deadline[row] = NEVER
@@ -223,8 +245,21 @@ class Engine:
         layout.phase[row] = Phase.DONE
         layout.version[row] += 1
         del self._plans[row]
-        self._tell(
-            {"event": "finished", "row": row, "generation": self._generations[row], "peer": wire.peer_to_dict(peer)}
+        told = {"event": "finished", "row": row, "generation": self._generations[row], "peer": wire.peer_to_dict(peer)}
+        self._tell(told | {"video": wire.video_to_dict(video)} if video else told)
+
+    def _stop_sending(self, row: int) -> VideoSummary | None:
+        """Send no more of a row, and return what its pictures came to if it is one of video."""
+        plan = self._plans[row]
+        if not isinstance(plan, VideoPlan):
+            self._sender.stop(row)
+            return None
+        self._video.stop(row)
+        inbound, own = self._receiver.frames.stop(row)
+        return VideoSummary(
+            frames_sent=int(self._video.frames[row]),
+            inbound_frames=summarise(inbound),
+            echoed_frames=summarise_own(own, plan.first_seq, self._video.frame_starts(row)),
         )
 
     # --- the parent --------------------------------------------------------------------------------------------------
@@ -234,21 +269,28 @@ class Engine:
         commands: list[dict[str, Any]] = []
         while len(commands) < _AT_ONCE:
             try:
-                data = self._channel.recv(wire.MAX_MESSAGE, socket.MSG_DONTWAIT)
+                data, fds = wire.receive(self._channel)
             except BlockingIOError:
                 break
             except ConnectionError:
-                data = b""
+                data, fds = b"", ()
             if not data:
                 self._parent_gone = True
                 break
-            commands.append(wire.decode(data))
+            commands.append(wire.decode(data) | {"fds": fds})
         return commands
 
     def _obey(self, command: dict[str, Any]) -> None:
+        if command["op"] == "card":
+            (fd,) = command["fds"]
+            table = CardTable(fd, command["counts"])
+            os.close(fd)
+            self._video.load(table, command["bitrate_bps"], command["frames_per_second"])
+            return
         row, generation = command["row"], command["generation"]
         if command["op"] == "begin":
-            self.begin(row, generation, StreamPlan.from_dict(command["plan"]), command["reserved_ns"])
+            plan = (VideoPlan if command.get("video") else StreamPlan).from_dict(command["plan"])
+            self.begin(row, generation, plan, command["reserved_ns"])
         elif row in self._plans and self._generations[row] == generation:
             self._finish(row)
 

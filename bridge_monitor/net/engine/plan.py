@@ -6,10 +6,14 @@ Owns their shapes and checks; must not import asyncio or numpy, since both sides
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge_monitor.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from bridge_monitor.net.engine.video_plan import VideoPlan
 
 PAYLOAD_BYTES_PER_SECOND: Final = 8000  # G.711: one byte a sample
 SILENCE: Final = {"PCMU": 0xFF, "PCMA": 0xD5}
@@ -154,32 +158,15 @@ class StreamPlan:
 
     def _problems(self) -> list[str]:
         """Return what the engine could not carry out; its process must never meet it."""
-        problems = []
-        hosts = (("remote_host", self.remote_host), ("source_host", self.source_host or "0.0.0.0"))  # noqa: S104 (none named)
-        for name, host in hosts:
-            try:
-                socket.inet_pton(socket.AF_INET, host)
-            except (OSError, ValueError):
-                problems.append(f"{name} {host!r} is no IPv4 address")
+        problems = place_problems(self)
         if self.codec not in SILENCE:
             problems.append(f"codec {self.codec!r} is none of {', '.join(SILENCE)}")
         ranges = (
-            ("rtp_port", self.rtp_port, 1, 65535),
-            ("rtcp_port", self.rtcp_port, 1, 65535),
-            ("ssrc", self.ssrc, 0, 0xFFFFFFFF),
-            ("first_seq", self.first_seq, 0, 0xFFFF),
-            ("first_timestamp", self.first_timestamp, 0, 0xFFFFFFFF),
             ("ptime_ms", self.ptime_ms, 5, 180),
             ("large_payload_bytes", self.large_payload_bytes, 1, MAX_PAYLOAD_BYTES),
             ("large_packets", self.large_packets, 0, 10_000),
-            ("dscp", self.dscp, 0, 63),
         )
-        problems += [
-            f"{name} {value} is outside {low}–{high}" for name, value, low, high in ranges if not low <= value <= high
-        ]
-        if not all(0 <= number <= 127 for number in (self.payload_type, *self.accepted_payload_types)):
-            problems.append("payload types are outside 0–127")
-        return problems
+        return problems + number_problems(ranges)
 
     @property
     def payload_bytes(self) -> int:
@@ -199,6 +186,34 @@ class StreamPlan:
     def from_dict(cls, plain: dict[str, Any]) -> StreamPlan:
         """Rebuild from `to_dict`'s form, also after JSON."""
         return cls(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])})
+
+
+def place_problems(plan: StreamPlan | VideoPlan) -> list[str]:
+    """Return what is wrong with addresses and numbers that plans of audio and of video have."""
+    problems = []
+    hosts = (("remote_host", plan.remote_host), ("source_host", plan.source_host or "0.0.0.0"))  # noqa: S104 (none named)
+    for name, host in hosts:
+        try:
+            socket.inet_pton(socket.AF_INET, host)
+        except (OSError, ValueError):
+            problems.append(f"{name} {host!r} is no IPv4 address")
+    ranges = (
+        ("rtp_port", plan.rtp_port, 1, 65535),
+        ("rtcp_port", plan.rtcp_port, 1, 65535),
+        ("ssrc", plan.ssrc, 0, 0xFFFFFFFF),
+        ("first_seq", plan.first_seq, 0, 0xFFFF),
+        ("first_timestamp", plan.first_timestamp, 0, 0xFFFFFFFF),
+        ("dscp", plan.dscp, 0, 63),
+    )
+    problems += number_problems(ranges)
+    if not all(0 <= number <= 127 for number in (plan.payload_type, *plan.accepted_payload_types)):
+        problems.append("payload types are outside 0–127")
+    return problems
+
+
+def number_problems(ranges: Iterable[tuple[str, int, int, int]]) -> list[str]:
+    """Return which of the (name, value, lowest, highest) lie outside their ranges."""
+    return [f"{name} {value} is outside {low}–{high}" for name, value, low, high in ranges if not low <= value <= high]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class EngineProcess:
         self._child = child
         self._channel = channel
         self._loop = asyncio.get_running_loop()
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[tuple[bytes, list[int]]] = deque()
         self._blocked = False
         self._on_message: Callable[[bytes], None] | None = None
         self._on_death: Callable[[], None] | None = None
@@ -72,15 +72,15 @@ class EngineProcess:
         self._on_death = on_death
         self._loop.add_reader(self._channel, self._read)
 
-    def send(self, command: dict[str, Any]) -> None:
-        """Send a command; it waits here while the engine doesn't read.
+    def send(self, command: dict[str, Any], *fds: int) -> None:
+        """Send a command, and with it open files; it waits here while the engine doesn't read.
 
         Raises:
             EngineDiedError: The process has ended.
         """
         if self._channel.fileno() < 0:
             raise EngineDiedError("the media engine's process has ended")
-        self._outbox.append(wire.encode(command))
+        self._outbox.append((wire.encode(command), list(fds)))
         self._write()
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ class EngineProcess:
     def _write(self) -> None:
         while self._outbox:
             try:
-                self._channel.send(self._outbox[0])
+                socket.send_fds(self._channel, [self._outbox[0][0]], self._outbox[0][1])
             except BlockingIOError:
                 self._loop.add_writer(self._channel, self._write)
                 self._blocked = True

@@ -13,11 +13,13 @@ import numpy as np
 
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
+from bridge_monitor.net.engine.frame_log import FrameLog, payload_facts
 from bridge_monitor.net.engine.layout import Array, Count, Layout
 from bridge_monitor.net.engine.levels import Levels
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW, EngineSettings
 from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.sending import invalid_bit
+from bridge_monitor.rtp.frames import PACKET
 from bridge_monitor.rtp.packet import HeaderBatch, read_headers
 
 _CAPACITY: Final = 4096
@@ -69,6 +71,9 @@ class Receiver:
         demux: The tables.
         on_rtcp: Is given each RTCP datagram, whichever port it came to (RFC 5761).
         tap: Is given the packets of captured rows.
+
+    Attributes:
+        frames: The packets of rows with video.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Receiver:
         self._rtp = {pair.rtp.fileno(): number for number, pair in enumerate(pairs)}
         self._rtcp = {pair.rtcp.fileno(): number for number, pair in enumerate(pairs)}
         self._drops: dict[int, int] = {}
+        self.frames = FrameLog(settings.rows, demux)
         self.captured: Array = np.zeros(settings.rows + 1, np.bool_)
 
     def read(self, ready: Sequence[int]) -> None:
@@ -150,14 +156,30 @@ class Receiver:
         else:
             self._count(packets.where(known))
             self._take_others(np.flatnonzero(~known), pair, source, headers)
+        if self.frames.live:
+            self._log_frames(rows, known, headers)
         if self.captured.any():
             self._tap_batch(rows, known)
+
+    def _log_frames(self, rows: Array, known: Array, headers: HeaderBatch) -> None:
+        """Keep the batch's packets of rows with video."""
+        stop = len(rows)
+        log = np.zeros(stop, PACKET)
+        for name in ("ssrc", "seq", "timestamp"):
+            log[name] = getattr(headers, name)
+        log["arrival_ns"] = self._batch.arrival_ns[:stop]
+        log["bytes"] = headers.payload_bytes
+        log["marker"], log["starts"] = payload_facts(
+            self._batch.data[:stop], headers.payload_start, headers.payload_bytes
+        )
+        self.frames.note(rows[known], headers.payload_type[known], log[known])
 
     def _take_others(self, places: Array, pair: Array, source: Array, headers: HeaderBatch) -> None:
         """Look at what is no RTP packet of a known source."""
         batch = self._batch
         strangers = []
-        for place in places.tolist():
+        marker, starts = payload_facts(batch.data[places], headers.payload_start[places], headers.payload_bytes[places])
+        for place, ends, begins in zip(places.tolist(), marker.tolist(), starts.tolist(), strict=True):
             if headers.rtcp[place]:
                 self._on_rtcp(self._rtcp_datagram(place, int(pair[place])))
             elif headers.valid[place]:
@@ -170,6 +192,9 @@ class Receiver:
                         timestamp=int(headers.timestamp[place]),
                         ssrc=int(headers.ssrc[place]),
                         arrival_ns=int(batch.arrival_ns[place]),
+                        octets=int(headers.payload_bytes[place]),
+                        marker=ends,
+                        starts=begins,
                     )
                 )
             else:
@@ -190,6 +215,8 @@ class Receiver:
             np.int64,
         )
         self._count(Packets(*table.T))
+        if self.frames.live:
+            self.frames.note_strangers(adopted)
 
     def _count(self, packets: Packets) -> None:
         """Count RTP packets for their rows."""

@@ -22,6 +22,8 @@ from bridge_monitor.net.engine.plan import SHORT_SEND, EngineSettings, StreamPla
 from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.receiving import RtcpDatagram
 from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
+from bridge_monitor.net.engine.video import VideoSender
+from bridge_monitor.net.engine.video_plan import VIDEO_CLOCK_RATE, VideoPlan
 from bridge_monitor.rtp.peer_reports import PeerReports
 from bridge_monitor.rtp.rtcp import (
     Goodbye,
@@ -41,7 +43,7 @@ _EVERY_NS: Final = 2_500_000_000
 _KNOWN_AFTER_NS: Final = 2_000_000_000
 _AT_ONCE: Final = 16
 """So many reports leave in a tick at most: media packets are due."""
-_SAMPLE_NS: Final = 125_000  # G.711's clock
+_AUDIO_CLOCK_RATE: Final = 8000  # G.711
 _SHORT_SEND: Final = invalid_bit(SHORT_SEND)
 
 SentTap = Callable[[int, int, bytes], None]
@@ -52,7 +54,7 @@ ReceivedTap = Callable[[int, RtcpDatagram], None]
 class _Session:
     """What one row remembers."""
 
-    plan: StreamPlan
+    plan: StreamPlan | VideoPlan
     socket: socket.socket
     control: tuple[tuple[int, int, bytes], ...]
     destination: tuple[str, int]
@@ -70,7 +72,7 @@ class Reports:
         layout: Where the rows' figures are kept.
         pairs: The sockets.
         demux: The tables.
-        sender: What was sent of each row.
+        senders: What was sent of each row, of audio and of video.
         on_report: Is told of each row whose peer has reported.
         taps: Are given what is sent and received of captured rows.
     """
@@ -81,7 +83,7 @@ class Reports:
         layout: Layout,
         pairs: Sequence[PortPair],
         demux: Demux,
-        sender: Sender,
+        senders: tuple[Sender, VideoSender],
         *,
         on_report: Callable[[int], None],
         taps: tuple[SentTap, ReceivedTap],
@@ -89,18 +91,19 @@ class Reports:
         self._layout = layout
         self._pairs = pairs
         self._demux = demux
-        self._sender = sender
+        self._sender, self._video = senders
         self._on_report = on_report
         self._tap_sent, self._tap_received = taps
         self._rows_per_pair = settings.rows_per_pair
         self._sessions: dict[int, _Session] = {}
         self.next_due: Array = np.full(settings.rows, NEVER, np.int64)
 
-    def start(self, row: int, plan: StreamPlan, now: int) -> None:
+    def start(self, row: int, plan: StreamPlan | VideoPlan, now: int) -> None:
         """Begin a row's reports; ``now`` is CLOCK_MONOTONIC, ns."""
         pair = row // self._rows_per_pair
         control: list[tuple[int, int, bytes]] = []
-        if not self._sender.marks.suffice(pair, plan.dscp, plan.source_host):
+        # A pair's first call decides on its sockets' own mark: audio, which has the more packets to save it on.
+        if isinstance(plan, VideoPlan) or not self._sender.marks.suffice(pair, plan.dscp, plan.source_host):
             control.append((socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", plan.dscp << 2)))
             if plan.source_host:
                 source = socket.inet_aton(plan.source_host)
@@ -111,7 +114,7 @@ class Reports:
             control=tuple(control),
             destination=(plan.remote_host, plan.rtcp_port),
             description=SourceDescription(((plan.ssrc, plan.cname),)).to_bytes(),
-            peer=PeerReports(plan.first_seq),
+            peer=PeerReports(plan.first_seq, clock_rate=_clock_rate(plan)),
         )
         self.next_due[row] = now + _FIRST_AFTER_NS
 
@@ -206,7 +209,7 @@ class Reports:
         dlsr = dlsr_from_ns(real_ns - session.lsr_arrival_ns) if session.lsr else 0
         block = self._layout.reception.report_block(row, lsr=session.lsr, dlsr=dlsr)
         blocks = (block,) if block else ()
-        sender = self._sender
+        sender: Sender | VideoSender = self._video if isinstance(plan, VideoPlan) else self._sender
         sent = int(self._layout.sent[row])
         report: SenderReport | ReceiverReport
         if not sent:
@@ -214,7 +217,7 @@ class Reports:
         else:
             # The timestamp of this very moment, not of the last packet (§6.4.1).
             sent_ns, timestamp = sender.last_packet(row)
-            timestamp += (real_ns - sent_ns) // _SAMPLE_NS
+            timestamp += (real_ns - sent_ns) * _clock_rate(plan) // 1_000_000_000
             report = SenderReport(
                 ssrc=plan.ssrc,
                 ntp=ntp_from_unix_ns(real_ns),
@@ -226,3 +229,7 @@ class Reports:
         # RFC 3550 §6.1 wants SR or RR first and an SDES with CNAME.
         data = report.to_bytes() + session.description
         return data + Goodbye((plan.ssrc,)).to_bytes() if bye else data
+
+
+def _clock_rate(plan: StreamPlan | VideoPlan) -> int:
+    return VIDEO_CLOCK_RATE if isinstance(plan, VideoPlan) else _AUDIO_CLOCK_RATE

@@ -29,8 +29,8 @@ from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
 NEVER: Final = np.iinfo(np.int64).max
 _CHUNK: Final = 64
 """Packets between two looks at the clock: some 100 µs; within a chunk send times are interpolated."""
-_LATE_SHARE: Final = 0.01
-_MUCH_TOO_LATE: Final = 5
+LATE_SHARE: Final = 0.01
+MUCH_TOO_LATE: Final = 5
 
 TONE: Final = {"PCMU": bytes.fromhex("3e2b2b3ebeababbe"), "PCMA": bytes.fromhex("1401011494818194")}
 """One period of 1 kHz: the digital milliwatt (ITU-T G.711 Tables 5 and 6) two segments, about 12 dB, quieter."""
@@ -146,7 +146,7 @@ class Sender:
         self._captured[row] = False
         sent = int(self._layout.sent[row])
         worst = int(self._layout.lateness_max_ns[row])
-        if self._late[row] > sent * _LATE_SHARE or worst > _MUCH_TOO_LATE * self._late_limit_ns:
+        if self._late[row] > sent * LATE_SHARE or worst > MUCH_TOO_LATE * self._late_limit_ns:
             self._layout.invalid[row] |= _SEND_LATE
 
     def tick(self, now: int, offset: int) -> list[int]:

@@ -6,6 +6,7 @@ Owns their form: JSON for what is said, a binary frame for captured packets. Mus
 from __future__ import annotations
 
 import json
+import socket
 import struct
 from collections import deque
 from dataclasses import asdict
@@ -13,9 +14,10 @@ from typing import Any, Final
 
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.engine.plan import CapturedPacket
-from bridge_monitor.rtp.report import PeerReportSummary, RttSummary
+from bridge_monitor.rtp.report import FrameSummary, PeerReportSummary, RttSummary, VideoSummary
 
 MAX_MESSAGE: Final = 1 << 16
+_FDS_SPACE: Final = socket.CMSG_SPACE(4)
 _CAPTURE: Final = struct.Struct("!BBIIqHIHH")
 _CAPTURE_KIND: Final = 1  # JSON begins with "{"
 _SENT: Final = 1
@@ -32,6 +34,18 @@ def decode(data: bytes) -> dict[str, Any]:
     """Return the message that `encode` wrote."""
     message: dict[str, Any] = json.loads(data)
     return message
+
+
+def receive(channel: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    """Return the next message that waits and the open files that came with it; no bytes if the other end is gone.
+
+    Raises:
+        BlockingIOError: None waits.
+        ConnectionError: The other end is gone.
+    """
+    flags = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+    data, control, _, _ = channel.recvmsg(MAX_MESSAGE, _FDS_SPACE, flags)
+    return data, tuple(number for _, _, fds in control for number in memoryview(fds).cast("i"))
 
 
 def encode_capture(row: int, generation: int, packet: CapturedPacket) -> bytes:
@@ -78,6 +92,19 @@ def peer_from_dict(plain: dict[str, Any] | None) -> PeerReportSummary | None:
     if plain is None:
         return None
     return PeerReportSummary(**{**plain, "rtt": RttSummary(**plain["rtt"]) if plain["rtt"] else None})
+
+
+def video_to_dict(summary: VideoSummary) -> dict[str, Any]:
+    """Return what a video stream's pictures came to as plain values."""
+    return asdict(summary)
+
+
+def video_from_dict(plain: dict[str, Any]) -> VideoSummary:
+    """Rebuild from `video_to_dict`'s form."""
+    frames = {
+        name: FrameSummary(**plain[name]) if plain[name] else None for name in ("inbound_frames", "echoed_frames")
+    }
+    return VideoSummary(frames_sent=plain["frames_sent"], **frames)
 
 
 Outbox = deque[bytes]

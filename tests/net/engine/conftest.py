@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 
 from bridge_monitor.net.engine import wire
+from bridge_monitor.net.engine.cards import SharedCard
+from bridge_monitor.net.engine.client import with_video
 from bridge_monitor.net.engine.layout import Layout
 from bridge_monitor.net.engine.loop import Engine
 from bridge_monitor.net.engine.plan import EngineSettings, StreamPlan
 from bridge_monitor.net.engine.ports import open_pairs
+from bridge_monitor.net.engine.video_plan import VideoPlan
+from bridge_monitor.net.testcard import Card
+from bridge_monitor.rtp.h264 import join_annex_b
 from bridge_monitor.rtp.report import StreamReport
 
 MS = 1_000_000
@@ -112,11 +117,19 @@ class Station:
         self.told: list[dict[str, Any]] = []
         self.captured: list[bytes] = []
 
-    def begin(self, row: int, plan: StreamPlan, reserved_ns: int | None = None) -> int:
+    def load(self, card: Card) -> None:
+        """Hand a card over as the engine's parent does."""
+        shared = SharedCard(card)
+        socket.send_fds(self.parent, [wire.encode(shared.command)], [shared.fd])
+        shared.close()
+        self.engine.tick()
+
+    def begin(self, row: int, plan: StreamPlan | VideoPlan, reserved_ns: int | None = None) -> int:
         """Command the engine as its parent does; return the generation."""
         self._generation += 1
         command = {
             "op": "begin",
+            "video": isinstance(plan, VideoPlan),
             "row": row,
             "generation": self._generation,
             "reserved_ns": time.time_ns() if reserved_ns is None else reserved_ns,
@@ -154,7 +167,8 @@ class Station:
     def report(self, row: int) -> StreamReport:
         """Return what the parent would make of the row once it was told "finished"."""
         (message,) = [one for one in self.told if one["event"] == "finished" and one["row"] == row]
-        return self.layout.report(row, wire.peer_from_dict(message["peer"]), now_ns=0)
+        report = self.layout.report(row, wire.peer_from_dict(message["peer"]), now_ns=0)
+        return with_video(report, wire.video_from_dict(message["video"])) if "video" in message else report
 
     def close(self) -> None:
         self.parent.close()
@@ -227,5 +241,36 @@ def plan_for() -> Callable[..., StreamPlan]:
             "duration_seconds": 1.0,
         }
         return StreamPlan(**{**facts, **changes})
+
+    return make
+
+
+@pytest.fixture
+def card() -> Card:
+    """Return a card of eight pictures that no decoder has to like: of 9, 2, 1, 4, 3, 60, 1 and 2 packets."""
+    sizes = (11_000, 1400, 700, 5000, 4008, 79_000, 60, 1336 * 2 + 1)
+    pictures = [bytes([0x41]) + bytes([number + 1]) * (size - 1) for number, size in enumerate(sizes)]
+    frames = [join_annex_b([picture]) for picture in pictures]
+    frames[0] = join_annex_b([b"\x67" + b"s" * 20, b"\x68pps"]) + frames[0]
+    return Card("a", 1_000_000, 25, tuple(frames))
+
+
+@pytest.fixture
+def video_plan_for() -> Callable[..., VideoPlan]:
+    """Return ``video_plan_for(peer, **changes)``."""
+
+    def make(peer: Peer, **changes: Any) -> VideoPlan:
+        facts: dict[str, Any] = {
+            "remote_host": peer.host,
+            "rtp_port": peer.port,
+            "rtcp_port": peer.rtcp_port,
+            "payload_type": 96,
+            "accepted_payload_types": (96,),
+            "ssrc": 0x0BADCAFE,
+            "first_seq": 65500,
+            "first_timestamp": 2**32 - 9000,
+            "duration_seconds": 0.32,
+        }
+        return VideoPlan(**{**facts, **changes})
 
     return make

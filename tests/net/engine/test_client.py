@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError, LocalProtocolError, PortsExhaustedError
-from bridge_monitor.net.engine import EngineSettings, Leg, MediaEngine, StreamPlan
+from bridge_monitor.net.engine import EngineSettings, Leg, MediaEngine, StreamPlan, VideoPlan
 from bridge_monitor.net.engine import client as client_module
 from bridge_monitor.net.engine.plan import ENGINE_STALLED
 from bridge_monitor.net.engine.process import EngineProcess
+from bridge_monitor.net.testcard import Card
 
 # A shared test machine may stop us for longer than a production host would.
 SETTINGS = EngineSettings(
@@ -277,3 +278,67 @@ async def test_sipp_s_echo_is_heard(engine: MediaEngine, free_udp_port: Callable
     finally:
         sipp.kill()
         await sipp.wait()
+
+
+def _video_plan(echo: Echo, **changes: Any) -> VideoPlan:
+    facts = {"ssrc": 78, "first_seq": 65530, "first_timestamp": 2**32 - 200, "duration_seconds": 0.32}
+    return VideoPlan("127.0.0.1", echo.port, echo.port + 1, 96, (96,), **{**facts, **changes})
+
+
+class TestVideo:
+    async def test_a_card_is_sent_echoed_and_counted(self, engine: MediaEngine, echo: Echo, card: Card) -> None:
+        engine.load_card(card)
+        leg = engine.reserve("127.0.0.1")
+        engine.begin(leg, _video_plan(echo))
+        report = await engine.finished(leg)
+        assert (report.packets_sent, report.echo.sent, report.echo.received, report.echo.lost) == (83, 83, 83, 0)
+        assert echo.received == 83
+        assert (report.video.frames_sent, report.video.inbound_frames) == (8, None)
+        echoed = report.video.echoed_frames
+        assert (echoed.expected, echoed.complete, echoed.lost) == (8, 8, 0)
+        assert echoed.frame_rate == pytest.approx(25)
+        assert echoed.bytes == sum(len(payload) for picture in card.packets() for payload in picture)
+        assert report.invalid == ()
+
+    async def test_audio_and_video_of_one_call_go_side_by_side(
+        self, engine: MediaEngine, echo: Echo, card: Card
+    ) -> None:
+        engine.load_card(card)
+        legs = [engine.reserve("127.0.0.1") for _ in range(2)]
+        engine.begin(legs[0], _plan(echo))
+        engine.begin(legs[1], _video_plan(echo))
+        audio, video = await asyncio.gather(*(engine.finished(leg) for leg in legs))
+        assert (audio.echo.received, audio.video) == (20, None)
+        assert (video.echo.received, video.video.frames_sent) == (83, 8)
+
+    async def test_without_its_card_it_can_t_begin(self, engine: MediaEngine, echo: Echo, card: Card) -> None:
+        engine.load_card(card)
+        leg = engine.reserve("127.0.0.1")
+        with pytest.raises(LocalProtocolError, match="no test card was loaded for 2000000 bit/s at 25 frames a second"):
+            engine.begin(leg, _video_plan(echo, bitrate_bps=2_000_000))
+        engine.begin(leg, _video_plan(echo))
+        assert (await engine.finished(leg)).packets_sent == 83
+
+    async def test_a_card_loaded_again_is_kept_and_another_takes_its_place(
+        self, engine: MediaEngine, echo: Echo, card: Card
+    ) -> None:
+        engine.load_card(card)
+        kept = dict(engine._cards)
+        engine.load_card(Card(card.title, card.bitrate_bps, card.frames_per_second, card.frames))
+        assert engine._cards == kept
+        engine.load_card(Card("b", card.bitrate_bps, card.frames_per_second, card.frames[2:3]))
+        leg = engine.reserve("127.0.0.1")
+        engine.begin(leg, _video_plan(echo))
+        assert (await engine.finished(leg)).packets_sent == 8
+
+    async def test_a_card_outlives_the_engine_s_process(self, engine: MediaEngine, echo: Echo, card: Card) -> None:
+        engine.load_card(card)
+        os.kill(engine.pid, signal.SIGKILL)
+        await _until(lambda: engine.pid is None)
+        other = Card("b", 2_000_000, 25, card.frames[2:3])
+        engine.load_card(other)  # while none is there
+        await _until(lambda: engine.pid is not None)
+        for rate, packets in ((1_000_000, 83), (2_000_000, 8)):
+            leg = engine.reserve("127.0.0.1")
+            engine.begin(leg, _video_plan(echo, bitrate_bps=rate))
+            assert (await engine.finished(leg)).packets_sent == packets
