@@ -21,11 +21,12 @@ from bridge_monitor.config import Configuration
 from bridge_monitor.daemon.ledger import Ledger, open_journals
 from bridge_monitor.daemon.orphans import end_orphans
 from bridge_monitor.errors import LocalFaultError, RefusedError
+from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.clock import LoopLagMonitor
 from bridge_monitor.net.engine import EngineSettings, MediaEngine
 from bridge_monitor.net.host_drops import HostDrops, KernelCounters
 from bridge_monitor.net.locks import SiteLocks
-from bridge_monitor.net.sip_udp import SipStack, WireTap, source_address_towards
+from bridge_monitor.net.sip_udp import SipStack, source_address_towards
 from bridge_monitor.probes.call import SipCall
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.probes.story import Progress, quiet

@@ -13,10 +13,10 @@ from typing import Final
 from bridge_monitor.domain import Evidence, Grade, Outcome, ProbeResult
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock
+from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.engine import CapturedPacket, Leg, StreamPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError, resolve
-from bridge_monitor.net.sip_udp import WireTap
 from bridge_monitor.probes.advice import advise
 from bridge_monitor.probes.judge import Verdict, judge_answered
 from bridge_monitor.probes.media import media_result

@@ -23,7 +23,8 @@ from bridge_monitor.schedule import Planner
 
 _LOG = structlog.get_logger(__name__)
 _LONGEST_NAP_SECONDS: Final = 1.0
-_SHORTEST_NAP_SECONDS: Final = 0.01
+SHORTEST_NAP_SECONDS: Final = 0.01
+"""Calls that fall due closer to each other start together."""
 _T = TypeVar("_T")
 
 PlaceCall = Callable[[CallSite], Awaitable[Finished]]
@@ -167,14 +168,13 @@ class Runner:
         finally:
             self._locks.release(code)
             self.plan.finished(code, clock.posix_now(), bad=bad, busy=busy)
-            self._wake.set()
         return finished
 
     async def _nap(self, wakeup: float | None, now: float) -> None:
         nap = _LONGEST_NAP_SECONDS
         if wakeup is not None:
             # The plan makes up for slots passed meanwhile: hundreds of calls a second need no wake-up each.
-            nap = min(max(wakeup - now, _SHORTEST_NAP_SECONDS), nap)
+            nap = min(max(wakeup - now, SHORTEST_NAP_SECONDS), nap)
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(nap):

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from bridge_monitor.domain import LadderStep, Outcome, SipStatus
 from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
+from bridge_monitor.net.channel import CallChannel, WireTap
 from bridge_monitor.net.names import resolve
-from bridge_monitor.net.sip_udp import CallChannel, SipUdp, WireTap
+from bridge_monitor.net.sip_udp import SipUdp
 from bridge_monitor.probes.judge import judge_status
 from bridge_monitor.probes.shapes import CallSite, Equipment
 from bridge_monitor.probes.story import Story

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.client_transactions import RequestPlan
 from bridge_monitor.sip.events import Address
+from bridge_monitor.sip.grammar import is_token
 from bridge_monitor.sip.headers import parse_name_addr
 from bridge_monitor.sip.message import Request, Response
 from bridge_monitor.sip.uri import SipUri
@@ -153,9 +154,9 @@ class Dialog:
         return DialogRecord(
             call_id=self.call_id,
             state="confirmed",
-            local_uri=_without_tag(self.local),
+            local_uri=_split_tag(self.local)[0],
             local_tag=self.local_tag,
-            remote_uri=_without_tag(self.remote),
+            remote_uri=_split_tag(self.remote)[0],
             remote_tag=self.remote_tag,
             remote_target=self.remote_target,
             route_set=self.route_set,
@@ -177,7 +178,7 @@ def dialog_of_response(invite: RequestPlan, response: Response) -> Dialog:
         SipSyntaxError: Its To, Contact or Record-Route is unreadable.
     """
     contact = response.contact
-    local_tag = parse_name_addr(invite.from_, "From").tag or ""
+    local_tag = _split_tag(invite.from_)[1]
     dialog = Dialog(
         call_id=invite.call_id,
         local=invite.from_,
@@ -239,11 +240,12 @@ def dialog_of_record(record: DialogRecord) -> Dialog:
 
 def early_record(invite: RequestPlan) -> DialogRecord:
     """Return the record of an INVITE without final response."""
+    local_uri, local_tag = _split_tag(invite.from_)
     return DialogRecord(
         call_id=invite.call_id,
         state="early",
-        local_uri=_without_tag(invite.from_),
-        local_tag=parse_name_addr(invite.from_, "From").tag or "",
+        local_uri=local_uri,
+        local_tag=local_tag,
         remote_uri=invite.to,
         remote_tag=None,
         remote_target=invite.uri,
@@ -288,7 +290,11 @@ def _is_ipv4(host: str) -> bool:
     )
 
 
-def _without_tag(value: str) -> str:
+def _split_tag(value: str) -> tuple[str, str]:
+    """Return a From or To value without its tag, and the tag; empty if there is none."""
+    head, _, tag = value.rpartition(";tag=")
+    if head.endswith(">") and is_token(tag):
+        return head, tag  # the usual form, with nothing to read
     parsed = parse_name_addr(value, "From or To")
     others = [f";{name}" if text is None else f";{name}={text}" for name, text in parsed.parameters if name != "tag"]
-    return f"{parsed.display_name} <{parsed.uri}>".lstrip() + "".join(others)
+    return f"{parsed.display_name} <{parsed.uri}>".lstrip() + "".join(others), parsed.tag or ""

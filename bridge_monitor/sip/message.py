@@ -214,7 +214,7 @@ def parse_message(data: bytes, *, strict: bool = False) -> Request | Response:
     _ = message.via
     if isinstance(message, Response):
         # From in a response is our own, and To matters where it makes a dialog: what isn't needed can't be fatal.
-        if 200 <= message.status < 300:
+        if method == "INVITE" and 200 <= message.status < 300:
             _ = message.to
     elif method != message.method:
         raise SipSyntaxError(f"CSeq says {shorten(method)}, the request line {shorten(message.method)}")

@@ -1,7 +1,8 @@
 """Our calling side without media, a process of its own: what ``bench signalling`` measures.
 
-``signalling_caller.py PORT CALLS RATE DRAIN``: places the calls at an even pace at 127.0.0.1:PORT, waits DRAIN seconds
-for the last transaction's timers, and prints one JSON line of what happened and what it cost.
+``signalling_caller.py PORT CALLS RATE DRAIN``: places the calls at 127.0.0.1:PORT at the runner's pace (what falls due
+within its shortest nap starts together), waits DRAIN seconds for the last transaction's timers, and prints one JSON
+line of what happened and what it cost.
 
 Each call takes the way of `probes.call.SipCall`, in its order, with the objects that the daemon wires: `Signalling`
 (name, INVITE with an SDP offer, answer negotiated, ACK, BYE), one `SipStack`, the `Ledger` over a real journal file
@@ -28,6 +29,7 @@ from bridge_monitor.net import clock
 from bridge_monitor.net.engine import MediaEngine
 from bridge_monitor.net.sip_udp import SipStack
 from bridge_monitor.probes.profile import Profile, Route
+from bridge_monitor.probes.runner import SHORTEST_NAP_SECONDS
 from bridge_monitor.probes.shapes import CallSite, Equipment
 from bridge_monitor.probes.signalling import Signalling
 from bridge_monitor.probes.story import Story
@@ -86,8 +88,8 @@ async def place_calls(port: int, calls: int, rate: float, drain: float, state: P
     async with asyncio.TaskGroup() as up:
         for number in range(calls):
             due = begun + number / rate
-            if (early := due - equipment.now()) > 0:
-                await asyncio.sleep(early)
+            if due > equipment.now():
+                await asyncio.sleep(max(due - equipment.now(), SHORTEST_NAP_SECONDS))
             tally.latest = max(tally.latest, equipment.now() - due)
             up.create_task(tally.call(site, equipment))
     took = equipment.now() - begun

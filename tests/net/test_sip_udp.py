@@ -13,8 +13,9 @@ import pytest
 
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock
-from bridge_monitor.net.sip_udp import CallChannel, SipStack, SipUdp, source_address_towards
-from bridge_monitor.sip import Ended, NoFinalAnswer, OptionsAnswered, SipUri, TransportFailed
+from bridge_monitor.net.channel import CallChannel
+from bridge_monitor.net.sip_udp import SipStack, SipUdp, source_address_towards
+from bridge_monitor.sip import NoFinalAnswer, OptionsAnswered, SipUri, TransportFailed
 
 Address = tuple[str, int]
 URI = SipUri.parse("sip:room@127.0.0.1")
@@ -85,36 +86,6 @@ class TestEvents:
 
     async def test_nothing_within_the_patience_is_none(self, udp: SipUdp) -> None:
         assert await udp.open_channel("nobody's").next_event(0.01) is None
-
-    async def test_what_else_it_waits_for_ends_the_wait(self, udp: SipUdp) -> None:
-        """An event that has come goes first; then whatever is done already is not waited for."""
-        channel = udp.open_channel("nobody's")
-        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.01, other.set_result, None)
-        assert await channel.next_event(20.0, unless=other) is None
-        assert other.done()
-        channel.tell(ended := Ended("nobody's", "remote", 0.0))
-        assert await channel.next_event(20.0, unless=other) is ended
-        assert await channel.next_event(20.0, unless=other) is None
-
-    async def test_a_long_patience_outlasts_a_shorter_one_before_it(self, udp: SipUdp) -> None:
-        """Its timer is the earlier wait's, which goes off too early and is set anew."""
-        channel, loop = udp.open_channel("nobody's"), asyncio.get_running_loop()
-        loop.call_later(0.01, channel.tell, Ended("nobody's", "remote", 0.0))
-        assert await channel.next_event(0.05) is not None
-        began = loop.time()
-        assert await channel.next_event(0.15) is None
-        assert loop.time() - began >= 0.149
-
-    async def test_a_wait_that_is_broken_off_loses_no_event(self, udp: SipUdp) -> None:
-        channel = udp.open_channel("nobody's")
-        waiting = asyncio.ensure_future(channel.next_event(20.0))
-        await asyncio.sleep(0)
-        channel.tell(ended := Ended("nobody's", "remote", 0.0))
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        assert waiting.cancelled()
-        assert await channel.next_event(20.0) is ended
 
     async def test_a_closed_channel_hears_no_more(self, udp: SipUdp, peer: socket.socket) -> None:
         """What comes later is the agent's to handle; closing twice is harmless."""
@@ -207,17 +178,6 @@ class TestLadder:
         peer.sendto(request.replace(b"z9hG4bK", b"z9hG4bKx"), udp.local)
         assert (await received(peer)).startswith(b"SIP/2.0 200")
         assert len(channel.ladder) == 1
-
-    def test_no_more_than_200_messages_are_kept(self) -> None:
-        channel = CallChannel(0.0, None)
-        for number in range(250):
-            channel.note(1.0, sent=True, peer=("127.0.0.1", 5060), data=f"OPTIONS {number} SIP/2.0\r\n\r\n".encode())
-        assert len(channel.ladder) == 200
-
-    def test_a_start_line_without_end_is_cut(self) -> None:
-        channel = CallChannel(0.0, None)
-        channel.note(1.0, sent=False, peer=("127.0.0.1", 5060), data=b"\xff" * 5000)
-        assert len(channel.ladder[0].start_line) == 200
 
 
 class TestIcmp:

@@ -215,3 +215,17 @@ def test_a_header_line_without_colon_is_none(line: str) -> None:
     """Also if what stands there is the name of a field."""
     with pytest.raises(SipSyntaxError, match="no header field"):
         scan_message(f"OPTIONS sip:a SIP/2.0\r\nTo: <sip:a>\r\n{line}\r\nFrom: <sip:b>\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(("method", "readable"), [("INVITE", False), ("BYE", True)])
+def test_to_is_read_only_in_a_2xx_that_makes_a_dialog(method: str, readable: bool) -> None:  # noqa: FBT001 - a parameter
+    """A room that muddles To in its 200 to BYE has ended the call all the same."""
+    data = (
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKa\r\nFrom: <sip:a@127.0.0.1>;tag=1\r\n"
+        f"To: <sip:b@127.0.0.1\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+    if readable:
+        assert parse_message(data).cseq == (1, method)
+    else:
+        with pytest.raises(SipSyntaxError):
+            parse_message(data)
