@@ -88,6 +88,10 @@ INVALID_REASONS: Final[Mapping[str, Text]] = MappingProxyType(
         "send_late": Text("máy đo gửi gói tin trễ", "packets left late"),
         "short_send": Text("hệ điều hành không nhận gói tin để gửi", "the kernel did not take a packet"),
         "socket_overflow": Text("hàng đợi nhận của máy đo bị tràn", "a receive queue overflowed"),
+        "port_shared": Text(
+            "nhiều cuộc gọi đến cùng một địa chỉ và cổng, không tách được luồng của từng cuộc",
+            "several calls went to one address and port, and their streams can't be told apart",
+        ),
         "engine_stalled": Text("bộ phận gửi nhận gói bị ngừng một lúc", "the media engine did not run for a while"),
         "clock_step": Text("đồng hồ của máy đo bị chỉnh trong cuộc gọi", "the clock was stepped during the call"),
         "interface_drops": Text("giao diện mạng của máy đo bỏ gói tin", "an interface of this machine dropped packets"),

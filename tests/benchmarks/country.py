@@ -53,7 +53,7 @@ def write(folder: Path, rooms: int, faults: int, *, calls_per_second: float, cal
             codes.append(code)
     settings = {
         "tiers": ["central", "province", "district", "commune"],
-        "probes": {"room": {"duration": f"{SECONDS} s", "media": {"large_packets": 6}}},
+        "probes": {"room": {"duration": f"{SECONDS} s", "media": {"large_packets": 4}}},
         "caps": {
             "total": {"calls_per_second": calls_per_second, "calls_at_once": calls_at_once},
             "per_province": {"bandwidth": "10 Gbit/s"},

@@ -59,14 +59,23 @@ class Demux:
     Args:
         rows: How many rows there are.
         rows_per_pair: Rows that share a local port.
+
+    Attributes:
+        own_ssrc: Our SSRC of each row, -1 of those that are not up; the last place answers for `NO_ROW`.
+        peer_ssrc: The peer's, -1 until its first accepted packet.
+        expected: Key of the source that the peer's SDP names.
+        accepted: Payload types that the peer may send.
+        shared: Rows that expect the same source on the same local port as another: their peers' own streams, unlike
+            echoes, can't be told apart.
     """
 
     def __init__(self, rows: int, rows_per_pair: int) -> None:
         self._rows_per_pair = rows_per_pair
-        self.own_ssrc: Array = np.full(rows + 1, -1, np.int64)  # the last place answers for NO_ROW
+        self.own_ssrc: Array = np.full(rows + 1, -1, np.int64)
         self.peer_ssrc: Array = np.full(rows, -1, np.int64)
         self.expected: Array = np.full(rows, -1, np.int64)
         self.accepted: Array = np.zeros((rows, 128), np.bool_)
+        self.shared: Array = np.zeros(rows, np.bool_)
         self._keys: dict[int, int] = {}
         self._by_ssrc: dict[int, int] = {}
         self._foreign: dict[int, set[int]] = {}  # row → keys it latched to
@@ -96,12 +105,15 @@ class Demux:
         self._by_ssrc[pair << 32 | ssrc] = row
         self._ssrc_map.put(pair << 32 | ssrc, row)
         self._graves.pop(key, None)
+        self.shared[row] = False
         # Two calls to the same address and port on one local port: the older keeps it; echoes tell by SSRC anyway.
         holder = self._keys.setdefault(key, row)
         if holder != row and self.expected[holder] != key:
             # It had latched to what is this call's own source.
             self._foreign[holder].discard(key)
             self._keys[key] = row
+        elif holder != row:
+            self.shared[row] = self.shared[holder] = True
         self._key_map.put(key, self._keys[key])
 
     def remove(self, row: int, now_ns: int) -> None:

@@ -25,8 +25,9 @@ SEND_LATE: Final = "send_late"
 SHORT_SEND: Final = "short_send"
 SOCKET_OVERFLOW: Final = "socket_overflow"
 ENGINE_STALLED: Final = "engine_stalled"
+PORT_SHARED: Final = "port_shared"
 CLOCK_STEP: Final = "clock_step"
-INVALID_REASONS: Final = (SEND_LATE, SHORT_SEND, SOCKET_OVERFLOW, ENGINE_STALLED, CLOCK_STEP)
+INVALID_REASONS: Final = (SEND_LATE, SHORT_SEND, SOCKET_OVERFLOW, ENGINE_STALLED, CLOCK_STEP, PORT_SHARED)
 """Why a row's figures are not to be believed; each one's place is its bit in the row's flags."""
 
 

@@ -16,7 +16,7 @@ from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
 from bridge_monitor.net.engine.frame_log import FrameLog, payload_facts
 from bridge_monitor.net.engine.layout import Array, Count, Layout
 from bridge_monitor.net.engine.levels import Levels
-from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW, EngineSettings
+from bridge_monitor.net.engine.plan import PORT_SHARED, SOCKET_OVERFLOW, EngineSettings
 from bridge_monitor.net.engine.ports import PortPair
 from bridge_monitor.net.engine.sending import invalid_bit
 from bridge_monitor.rtp.frames import PACKET
@@ -28,6 +28,7 @@ _ROUNDS: Final = 4
 """So many full batches are read in a tick at most: the pace comes first, the kernel's buffers hold the rest."""
 
 _SOCKET_OVERFLOW: Final = invalid_bit(SOCKET_OVERFLOW)
+_PORT_SHARED: Final = invalid_bit(PORT_SHARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,10 @@ class Receiver:
             layout.reception.receive(own.row, own.seq, own.timestamp, own.arrival_ns, own.ssrc)
             named = accepted[~echoed]
             demux.peer_ssrc[own.row[named]] = own.ssrc[named]
+            mixed = demux.shared[own.row]
+            if mixed.any():
+                # Whose stream it is nobody knows: it may be missing from the other call.
+                layout.invalid[np.isin(demux.expected, demux.expected[own.row[mixed]])] |= _PORT_SHARED
         layout.version[touched] = (layout.version[touched] | 1) + 1
 
     def _read_rtcp(self, fd: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge_monitor.net.engine.layout import Count
-from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW, StreamPlan
+from bridge_monitor.net.engine.plan import PORT_SHARED, SOCKET_OVERFLOW, StreamPlan
 
 Plan = Callable[..., StreamPlan]
 
@@ -133,6 +133,22 @@ def test_two_rooms_behind_one_address_on_one_local_port(
     one, two = station.report(0), station.report(1)
     assert (one.inbound.ssrc, one.inbound.received, one.inbound.lost, one.unexpected_source) == (11, 40, 0, False)
     assert (two.inbound.ssrc, two.inbound.received, two.inbound.lost, two.unexpected_source) == (22, 39, 1, True)
+
+
+def test_streams_that_can_t_be_told_apart_make_both_calls_invalid(
+    new_station: Any, new_peer: Any, plan_for: Plan, packets: Any
+) -> None:
+    """Two calls to one address and port on one local port: an echo tells its call by our SSRC, a room's stream none."""
+    station = new_station(rows=4, port_pairs=1)
+    echoing, talking = new_peer(), new_peer()
+    echoing.echo()
+    for row, peer in enumerate((echoing, echoing, talking, talking)):
+        station.begin(row, plan_for(peer, ssrc=100 + row, report_wait_seconds=0.3))
+    for number in range(5):
+        _send(talking, station, packets.rtp(number, 160 * number, 11))
+        station.run(0.02, echoing, talking)
+    station.run(2, echoing, talking)
+    assert [station.report(row).invalid for row in range(4)] == [(), (), (PORT_SHARED,), (PORT_SHARED,)]
 
 
 def test_packets_that_came_before_the_call_began_are_counted(
