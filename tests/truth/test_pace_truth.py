@@ -177,7 +177,8 @@ def test_a_stopped_engine_process_invalidates_every_call(cable: Any, tmp_path: P
         assert {"engine_stalled", "send_late"} <= set(report["invalid"])
         assert report["lateness"]["max_seconds"] > 0.3
         assert (report["echo"]["sent"], report["echo"]["lost"]) == (100, 0)
-        assert report["echo"]["rtt"]["max"] < 0.2  # not the time of the stop: receive times are the kernel's
+        # Not the time of the stop: receive times are the kernel's. Only a packet that was just being sent has it.
+        assert report["echo"]["rtt"]["p95"] < 0.2
 
 
 STEP = r"""
