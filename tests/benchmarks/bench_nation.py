@@ -31,7 +31,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench nation", description=__doc__)
     parser.add_argument("--rooms", type=int, default=country.ALL_ROOMS, help="rooms to call (%(default)s)")
     parser.add_argument("--faults", type=int, default=500, help="of them with a planted fault (%(default)s)")
-    parser.add_argument("--start-seconds", type=float, default=46.0, help="calls start within this time (%(default)s)")
+    parser.add_argument("--start-seconds", type=float, default=62.0, help="calls start within this time (%(default)s)")
     parser.add_argument("--runs", type=int, default=1, help="good runs; the median of each figure counts (%(default)s)")
     parser.add_argument("--retries", type=int, default=2, help="void runs that are repeated (%(default)s)")
     parser.add_argument("--calls", type=int, help="instead: calls at once up to this many, and where loss begins")
