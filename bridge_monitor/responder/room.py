@@ -1,8 +1,9 @@
 """The responder's SIP, sans I/O: who is answered, who is not, and when a call is over.
 
 Owns the bounds: calls at once, answers that nobody acknowledged, calls without packets. Must not touch sockets or
-clocks. Whatever comes in, at most one datagram leaves for it until the sender has proved that it is there, by an ACK;
-only the 200 of an answered call is repeated before (RFC 3261 §13.3.1.4), and few of those may wait at once.
+clocks. Whatever comes in, at most one datagram leaves for it, and to its source alone, until the sender has proved that
+it is there, by an ACK; only the 200 of an answered call, and the BYE that ends one without ACK, are repeated before
+(RFC 3261 §13.3.1.4), and few of those calls may wait at once.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ from bridge_monitor.sip import (
 LOOK_SECONDS: Final = 1.0
 """How often calls are looked at for missing packets."""
 
-EndedBy = Literal["caller", "no_packets", "too_long", "no_ack", "stopped"]
+MOST_PACKETS_PER_SECOND: Final = 250
+"""G.711 in packets of 10 ms is 100. More is no call, but a load, or two echoes that answer each other."""
+
+EndedBy = Literal["caller", "no_packets", "too_many", "too_long", "no_ack", "stopped"]
 
 
 class MediaPort(Protocol):
@@ -86,8 +90,10 @@ class _Call:
     host: str
     since: float
     row: int
+    first_packets: int
     packets: int
     heard_at: float
+    looked_at: float
     up: bool = True
     proven: bool = False
     ended_by: EndedBy = "caller"
@@ -128,9 +134,9 @@ class EchoRoom:
             display_name="bridge_monitor responder",
             product="bridge_monitor responder",
             answering=True,
+            strangers=True,
         )
         self._calls: dict[str, _Call] = {}
-        self._first_packets: dict[str, int] = {}
         self._session_number = 0
         self._look_at: float | None = None
         self._out: list[tuple[bytes, Address]] = []
@@ -143,6 +149,7 @@ class EchoRoom:
         if not self._settings.allows(source[0]):
             self._tally.ignored += 1
             return
+        data = data.lstrip(b"\r\n")  # as the parser does (§7.5): the bounds must see what it sees
         if data.startswith(b"INVITE ") and self._turn_away(data, source):
             return
         self._tally.options += data.startswith(b"OPTIONS ")
@@ -264,8 +271,7 @@ class EchoRoom:
         self._media.mute(row, muted=False)
         self._media.begin(row, row, _media_call(agreed, event.source[0]))
         packets = self._packets(row)
-        self._calls[event.call_id] = _Call(event.source[0], now, row, packets, now)
-        self._first_packets[event.call_id] = packets
+        self._calls[event.call_id] = _Call(event.source[0], now, row, packets, packets, now, now)
         self._tally.answered += 1
         if self._look_at is None:
             self._look_at = now + LOOK_SECONDS
@@ -294,9 +300,13 @@ class EchoRoom:
         if not call.up:
             return
         packets = self._packets(call.row)
-        if packets != call.packets:
-            call.packets, call.heard_at = packets, now
-        if now - call.since >= self._settings.longest_seconds:
+        fresh, waited = packets - call.packets, max(LOOK_SECONDS, now - call.looked_at)
+        call.packets, call.looked_at = packets, now
+        if fresh:
+            call.heard_at = now
+        if fresh > MOST_PACKETS_PER_SECOND * waited:
+            self._end(call_id, call, "too_many", now)
+        elif now - call.since >= self._settings.longest_seconds:
             self._end(call_id, call, "too_long", now)
         elif now - call.heard_at >= self._settings.idle_seconds and call.proven:
             self._end(call_id, call, "no_packets", now)
@@ -320,7 +330,7 @@ class EchoRoom:
         if call.up:
             self._silence(call)
         self._tally.ended[call.ended_by] += 1
-        self._on_ended(call.ended_by, now - call.since, call.packets - self._first_packets.pop(call_id))
+        self._on_ended(call.ended_by, now - call.since, call.packets - call.first_packets)
         if not self._calls:
             self._look_at = None
 

@@ -21,7 +21,7 @@ from bridge_monitor.sim.assignment import SimulatedSite
 from bridge_monitor.sim.board import OVERFLOWED, PACKETS, STRAY, UNSENT, lateness_quantile
 from bridge_monitor.sim.media import Media
 from bridge_monitor.sim.reflector import ReflectorSettings
-from bridge_monitor.sim.sip_sockets import Address, SipSockets
+from bridge_monitor.sim.sip_sockets import Address, SipSockets, raise_file_limit
 
 _STOP_SECONDS: Final = 2.0
 _ROOM: Final = 0
@@ -64,6 +64,7 @@ class Responder:
     def __init__(self, settings: ResponderSettings, on_ended: OnEnded = lambda _by, _seconds, _packets: None) -> None:
         self.settings = settings
         self._on_ended = on_ended
+        raise_file_limit(2 * settings.calls + 2)
         # A line for each call: every row has a count of packets of its own.
         rooms = [SimulatedSite("echo", settings.host, settings.port, "echo")] * settings.calls
         self._media = Media(

@@ -127,7 +127,7 @@ class Media:
             ready = b""
         if ready != READY:
             await self.stop()
-            raise LocalFaultError("the simulated rooms' media process did not come up; its own message is above")
+            raise LocalFaultError("the rooms' media process did not come up; its own message is above")
 
     async def stop(self) -> None:
         """End the media process and give back ports and memory; the tallies stay readable."""

@@ -147,7 +147,9 @@ class Reflector:
         if board.impaired[lines[entries]].any():
             entries = self._arrive(entries, lines)
             reflecting = entries[board.flags[lines[entries]] & Line.OWN_STREAM == 0]
-        self._reports.hear(rows[entries])
+        if self._only_callers:
+            # A report goes to the address that the description names: only what came from there proves it.
+            self._reports.hear(rows[entries[batch.src_ip[entries] == board.caller_ip[rows[entries]]]])
         self._reception.receive(
             rows[entries], headers.seq[entries], headers.timestamp[entries], batch.arrival_ns[entries],
             headers.ssrc[entries],

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from bridge_monitor.net.engine.plan import SILENCE
 from bridge_monitor.rtp.level import linear
 from bridge_monitor.sim.board import Array
 
@@ -39,9 +40,8 @@ def _pieces() -> Array:
     """Return for each codec 64 payloads of noise and, last, one of digital silence."""
     chance = np.random.default_rng(_SEED)
     noise = chance.standard_normal((_PIECES, SAMPLES)) * 10 ** (NOISE_DBOV / 20)
-    silence = {"PCMU": 0xFF, "PCMA": 0xD5}
     return np.stack(
-        [np.vstack([_encode(codec, noise), np.full((1, SAMPLES), silence[codec], np.uint8)]) for codec in CODECS]
+        [np.vstack([_encode(codec, noise), np.full((1, SAMPLES), SILENCE[codec], np.uint8)]) for codec in CODECS]
     )
 
 

@@ -166,9 +166,8 @@ class RoomReports:
         self.next_due_ns = min(self.next_due_ns, int(self._next_ns[rows].min()))
 
     def hear(self, rows: Array) -> None:
-        """Take note that RTP of these calls has come."""
-        if self._only_callers:
-            self._heard[rows] = True
+        """Take note that these calls' callers are where they say."""
+        self._heard[rows] = True
 
     def receive(self, batch: RecvBatch, rows: Array, entries: Array) -> None:
         """Take RTCP of callers; of it only a leading SR's time matters here (A.2: SR or RR comes first)."""
@@ -178,6 +177,7 @@ class RoomReports:
         if self._only_callers:
             self._to_ip[rows] = batch.src_ip[entries]
             self._to_port[rows] = batch.src_port[entries]
+            self._heard[rows] = True
         data = batch.data[entries]
         report = (data[:, 0] >> 6 == 2) & (data[:, 1] == SR) & (batch.lengths[entries] >= 28)
         report &= board.flags[board.site[rows]] & Line.DEAF == 0

@@ -39,8 +39,8 @@ def raise_file_limit(sockets: int) -> None:
     needed = sockets + _SPARE_FILES
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise LocalFaultError(
-            f"{sockets} simulated rooms need {needed} open files, but the limit is {hard}: raise the hard limit "
-            "(ulimit -Hn, LimitNOFILE= in a systemd unit, /etc/security/limits.conf) or simulate fewer rooms"
+            f"{sockets} sockets need {needed} open files, but the limit is {hard}: raise the hard limit "
+            "(ulimit -Hn, LimitNOFILE= in a systemd unit, /etc/security/limits.conf) or ask for fewer rooms or calls"
         )
 
 
@@ -78,7 +78,7 @@ class SipSockets:
             sock.bind(address)
         except OSError as error:
             sock.close()
-            raise LocalFaultError(f"simulated room at {address[0]}:{address[1]}: {error.strerror}") from error
+            raise LocalFaultError(f"SIP address {address[0]}:{address[1]}: {error.strerror}") from error
         self._sockets[room] = sock
         self._room_of[sock.fileno()] = room
         self._epoll.register(sock.fileno(), select.EPOLLIN)

@@ -252,7 +252,7 @@ def _bind(port: int) -> socket.socket:
         sock.bind(("0.0.0.0", port))  # noqa: S104 - only 127.0.0.0/8 has rows; others' datagrams are counted as stray
     except OSError as error:
         sock.close()
-        raise LocalFaultError(f"the simulated rooms' media port {port} can't be bound: {error.strerror}") from error
+        raise LocalFaultError(f"media port {port} can't be bound: {error.strerror}") from error
     mmsg.enable_timestamps(sock)
     mmsg.enable_overflow_count(sock)
     mmsg.enable_pktinfo(sock)
@@ -273,4 +273,4 @@ def _bind_pair(port: int | None) -> tuple[socket.socket, socket.socket]:
             except LocalFaultError:
                 pass
         rtp.close()
-    raise LocalFaultError("no free pair of ports for the simulated rooms' RTP and RTCP")
+    raise LocalFaultError("no free pair of ports for RTP and RTCP")

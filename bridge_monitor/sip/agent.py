@@ -41,6 +41,7 @@ class UserAgent:
         display_name: Display name that the rooms see.
         product: What we call ourselves in User-Agent and Server.
         answering: Tell the application of calls to us (`Invited`) instead of answering 486.
+        strangers: Answer so that nobody can aim us at a third party, or draw more than he sends; see `Core`.
     """
 
     def __init__(
@@ -52,9 +53,16 @@ class UserAgent:
         display_name: str = "Kiểm tra đường truyền",
         product: str = "bridge_monitor",
         answering: bool = False,
+        strangers: bool = False,
     ) -> None:
         self._core = Core(
-            local=local, token=token, user=user, display_name=display_name, product=product, answering=answering
+            local=local,
+            token=token,
+            user=user,
+            display_name=display_name,
+            product=product,
+            answering=answering,
+            strangers=strangers,
         )
         self._answerer = Answerer(self._core)
 

@@ -163,9 +163,10 @@ class Answerer:
         elif request.body and not request.sdp:
             self._answer(request, source, 415, now, extra=("Accept: application/sdp",))
         else:
-            dialog: Dialog = dialog_of_request(request, core.token(), source)
+            dialog: Dialog = dialog_of_request(request, core.token(), source, pinned=core.strangers)
             call = IncomingCall(core, ServerTransaction(core, request, source), dialog)
-            call.ring(100, now)
+            if not core.strangers:
+                call.ring(100, now)
             from_uri, uri = readable(request.from_.uri), readable(request.uri)
             core.events.append(Invited(request.call_id, from_uri, uri, request.sdp, source, now))
 

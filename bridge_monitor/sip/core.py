@@ -36,6 +36,8 @@ class Core:
         display_name: Display name of our calls.
         product: Text of User-Agent and Server.
         answering: Whether calls to us are told to the application; else they are answered 486.
+        strangers: Whether anybody may send requests, under a forged address too: then a request draws one response
+            that is neither kept nor repeated (§8.2.7), and ours inside a dialog go to where its INVITE came from.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Core:
         display_name: str,
         product: str,
         answering: bool,
+        strangers: bool = False,
     ) -> None:
         host, port = local
         bracketed = f"[{host}]" if ":" in host else host
@@ -59,6 +62,7 @@ class Core:
         self.contact = f"<sip:{user}@{bracketed}:{port}>"
         self.product = product
         self.answering = answering
+        self.strangers = strangers
         self.on_message: MessageHook | None = None
         self.timers = TimerHeap()
         self.outbox: list[tuple[bytes, Address]] = []

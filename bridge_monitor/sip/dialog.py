@@ -109,6 +109,7 @@ class Dialog:
         local_cseq: Number of our last request.
         destination: Where requests go.
         fallback: Where they go if the next hop is no IP address.
+        pinned: Whether they go there always: a stranger's Contact and Record-Route may name anybody.
         invite_cseq: Number of the INVITE: the ACK repeats it.
         remote_cseq: Number of the peer's last request; None before its first.
         ack: The ACK to its 2xx, once sent.
@@ -133,14 +134,19 @@ class Dialog:
     acks: int = 0
     ended: bool = False
     gone: bool = False
+    pinned: bool = False
 
     def __post_init__(self) -> None:
-        self.destination = next_hop(self.route_set, self.remote_target, self.fallback)
+        self._aim()
 
     def retarget(self, target: SipUri) -> None:
         """Take a new remote target (§12.2.2: a re-INVITE or UPDATE refreshes it)."""
         self.remote_target = str(target.as_request_uri())
-        self.destination = next_hop(self.route_set, self.remote_target, self.fallback)
+        self._aim()
+
+    def _aim(self) -> None:
+        hop = next_hop(self.route_set, self.remote_target, self.fallback)
+        self.destination = self.fallback if self.pinned else hop
 
     def plan(self, method: str, cseq: int, branch: str, via: str) -> RequestPlan:
         """Return the fields of a request inside the dialog (§12.2.1.1)."""
@@ -197,8 +203,10 @@ def dialog_of_response(invite: RequestPlan, response: Response) -> Dialog:
     return dialog
 
 
-def dialog_of_request(request: Request, local_tag: str, source: Address) -> Dialog:
+def dialog_of_request(request: Request, local_tag: str, source: Address, *, pinned: bool = False) -> Dialog:
     """Return the dialog that our 2xx to an INVITE makes (§12.1.1): the Record-Route as it stands is the route set.
+
+    With ``pinned`` its requests go to ``source``, whatever Contact and Record-Route say.
 
     Raises:
         SipSyntaxError: Its Contact is missing or unreadable, or its Record-Route is.
@@ -217,6 +225,7 @@ def dialog_of_request(request: Request, local_tag: str, source: Address) -> Dial
         local_cseq=0,
         fallback=source,
         remote_cseq=request.cseq[0],
+        pinned=pinned,
     )
 
 

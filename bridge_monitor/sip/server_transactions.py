@@ -181,6 +181,8 @@ class ServerTransaction:
             else:
                 timer, delay = _DELAYS[action]
                 timers.start(self, timer, now + delay)
+        if self.core.strangers and self.state is State.COMPLETED:
+            self.state = State.TERMINATED  # who missed the response asks again (§8.2.7)
         if self.state is State.TERMINATED:
             timers.stop_all(self)
             del self.core.servers[self._key]

@@ -131,7 +131,7 @@ class TestCalls:
     def test_a_call_is_answered_at_once_and_its_end_is_told(self) -> None:
         world = World()
         call_id = world.call()
-        assert world.statuses() == [100, 200]
+        assert world.statuses() == [200]
         assert world.media.busy == {0: MediaCall(CALLER[0], 4000, 4001, 0, "PCMU", CALLER[0])}
         assert (world.room.calls_up, world.room.calls_open) == (1, 1)
         world.sleep(3.0, packets_on=0)
@@ -203,14 +203,14 @@ class TestCalls:
         world = World()
         assert old in OFFER.to_bytes()
         world.call(OFFER.to_bytes().replace(old, new))
-        assert world.statuses() == [100, 488]
+        assert world.statuses() == [488]
         assert world.media.busy == {}
 
     def test_a_call_that_wants_its_echo_at_the_room_itself_is_refused(self) -> None:
         """Two such calls would echo each other for ever."""
         world = World()
         world.call(audio_offer(host=ROOM[0], rtp_port=30002, session_id=1).to_bytes())
-        assert world.statuses() == [100, 488]
+        assert world.statuses() == [488]
 
 
 class TestReinvite:
@@ -314,6 +314,71 @@ class TestHarmlessness:
         world = World()
         world.room.receive(data, CALLER, 0.0)
         assert len(world.room.datagrams_to_send()) <= 1
+
+    @pytest.mark.parametrize(
+        ("old", "new", "status"),
+        [
+            (b"a=sendrecv", b"a=sendonly", 488),
+            (b"To: <sip:echo@198.51.100.7>", b"To: <sip:echo@198.51.100.7>;tag=none", 481),
+            (b"Max-Forwards", b"Require: x\r\nMax-Forwards", 420),
+            (b"Content-Type: application/sdp", b"Content-Type: text/plain", 415),
+            (b"INVITE sip:", b"INVITE tel:", 416),
+        ],
+    )
+    def test_what_is_refused_is_refused_once_whether_or_not_anybody_acknowledges(
+        self, old: bytes, new: bytes, status: int
+    ) -> None:
+        """A forged source draws one datagram: refusals are not repeated, and nothing of them is kept."""
+        world = World()
+        whole = invite(world, "once")
+        assert old in whole
+        head, _, body = whole.replace(old, new).partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]  # over UDP not needed
+        world.room.receive(b"\r\n".join(lines) + b"\r\n\r\n" + body, CALLER, world.now)
+        world.exchange()
+        world.deaf = True
+        world.sleep(40.0)
+        assert world.statuses() == [status]
+        assert world.room.get_timer() is None
+
+    def test_many_requests_are_kept_by_nobody(self) -> None:
+        world = World()
+        for number in range(50):
+            world.caller.options(SipUri.parse(f"sip:echo@{ROOM[0]}"), ROOM, float(number))
+            world.exchange()
+        assert world.statuses() == [200] * 50
+        assert world.room.get_timer() is None
+
+    @pytest.mark.parametrize("header", [b"Contact: <sip:v@192.0.2.66:53>", b"Record-Route: <sip:192.0.2.66:99;lr>"])
+    def test_nobody_can_aim_our_requests_at_somebody_else(self, header: bytes) -> None:
+        """Whatever a caller names, BYE goes to where the INVITE came from."""
+        world = World()
+        name = header.split(b":")[0]
+        lines = [line for line in invite(world, "aim").split(b"\r\n") if not line.startswith(name)]
+        world.room.receive(b"\r\n".join([lines[0], header, *lines[1:]]), CALLER, world.now)
+        world.deaf = True
+        world.exchange()
+        world.sleep(80.0)
+        sent = [(data.split(b" ")[0], destination) for data, destination in world.from_room]
+        assert b"BYE" in {kind for kind, _ in sent}
+        assert {destination for _, destination in sent} == {CALLER}
+
+    def test_empty_lines_before_a_request_go_round_no_bound(self) -> None:
+        world = World(calls=10, unproven_per_host=3)
+        for number in range(10):
+            world.room.receive(b"\r\n" + invite(world, f"empty{number}"), CALLER, world.now)
+        assert (world.room.tally.answered, world.room.tally.ignored) == (3, 7)
+
+    def test_echoes_that_answer_each_other_are_ended(self) -> None:
+        world = World()
+        world.call()
+        for second in range(1, 4):
+            world.media.packets[0] = 60 * second
+            world.sleep(1.0)
+        assert world.ended == []
+        world.media.packets[0] += 5000
+        world.sleep(2.0)
+        assert [by for by, _, _ in world.ended] == ["too_many"]
 
     def test_an_invite_cut_off_anywhere_does_no_harm(self) -> None:
         world = World(calls=1)

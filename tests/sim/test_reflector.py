@@ -430,6 +430,9 @@ class TestCallersOfTheWorldOutside:
         bench.caller.stream(3)
         bench.round()
         assert len(bench.caller.heard()) == 3
+        bench.ahead_ns = 10**9
+        bench.round()
+        assert bench.board.rtcp_sent[0] == 0, "the address in the description has proved nothing"
 
     async def test_nobody_is_reported_to_before_something_came(self, bench: MediaBench) -> None:
         bench.round()

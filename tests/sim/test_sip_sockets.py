@@ -110,7 +110,7 @@ async def test_what_the_kernel_drops_or_refuses_is_counted(
 
 
 async def test_an_address_in_use_is_our_own_fault(sockets: SipSockets, caller: Caller) -> None:
-    with pytest.raises(LocalFaultError, match=r"simulated room at 127.0.0.1:\d+: Address already in use"):
+    with pytest.raises(LocalFaultError, match=r"SIP address 127.0.0.1:\d+: Address already in use"):
         sockets.open(0, caller.address)
     assert not sockets.is_open(0)
 
@@ -133,7 +133,7 @@ class TestFileLimit:
         assert self.limit == (1000, 1000)
 
     def test_too_low_a_hard_limit_is_said_clearly(self) -> None:
-        with pytest.raises(LocalFaultError, match="11363 simulated rooms need 11491 open files, but the limit is 1000"):
+        with pytest.raises(LocalFaultError, match="11363 sockets need 11491 open files, but the limit is 1000"):
             raise_file_limit(11363)
 
     def test_no_limit_is_enough(self) -> None:
