@@ -110,7 +110,7 @@ class _ReferenceKeys(Strict):
         dict[str, Annotated[str, BeforeValidator(values.responder)]], Field(min_length=1, max_length=8)
     ]
     profile: str | None = None
-    bad_after: _Count = 1
+    bad_after: Annotated[int, Field(ge=1, le=3)] = 1
     good_after: _Count = 1
 
 

@@ -152,7 +152,8 @@ class ReferenceWatch:
 
 def _excused(finished: Finished) -> Finished:
     """Return the call with its result invalid: our fault is never theirs."""
-    result = dataclasses.replace(finished.result, grade=Grade.INVALID, invalid=(*finished.result.invalid, OUR_UPLINK))
+    invalid = (*finished.result.invalid, OUR_UPLINK)
+    result = dataclasses.replace(finished.result, grade=Grade.INVALID, invalid=invalid, advisories=())
     return dataclasses.replace(finished, result=result)
 
 

@@ -15,6 +15,9 @@ from typing import Final
 
 from bridge_monitor.domain import time_ordered_id
 
+LATE_SECONDS: Final = 0.02
+"""Shorter lags are not kept: every loop has them."""
+
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -62,7 +65,6 @@ class LoopLagMonitor:
         # (at, lag), later ones less: of what came before a longer lag no question will ever ask.
         self._late: list[tuple[float, float]] = []
         self._task: asyncio.Task[None] | None = None
-        self._note_above = 0.02
         self.last = 0.0
 
     def start(self) -> None:
@@ -83,7 +85,7 @@ class LoopLagMonitor:
 
     def note_late(self, at: float, late: float) -> None:
         """Take into account that at loop time ``at`` something was read ``late`` seconds after it had come."""
-        if late <= self._note_above:
+        if late <= LATE_SECONDS:
             return
         kept = self._late
         while kept and kept[-1][1] <= late:

@@ -124,6 +124,7 @@ class KernelCounters:
     """Reads the counters of this network namespace; what this kernel doesn't have counts as 0."""
 
     def __init__(self) -> None:
+        self._refused = False
         self._netlink: netlink.NetlinkSocket | None = None
         with contextlib.suppress(OSError):
             self._netlink = netlink.NetlinkSocket()
@@ -152,11 +153,15 @@ class KernelCounters:
         if self._netlink is None:
             return b""
         try:
-            return self._netlink.dump(kind, family)
+            data = self._netlink.dump(kind, family)
         except OSError as error:
-            _LOG.warning("drops_not_told", error=str(error))
-            self.close()
+            # Perhaps for once: it is asked again at the next look, and told once.
+            if not self._refused:
+                _LOG.warning("drops_not_told", error=str(error))
+            self._refused = True
             return b""
+        self._refused = False
+        return data
 
 
 def _text(path: str) -> str:

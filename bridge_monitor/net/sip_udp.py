@@ -41,7 +41,6 @@ _CONTROL_BYTES: Final = 256
 """For what comes beside a datagram: its time of arrival, and how many were dropped before it."""
 _TIMESPEC: Final = struct.Struct("=qq")
 _DROPS: Final = struct.Struct("=I")
-_LATE_SECONDS: Final = 0.02
 _TIMER_GRAIN: Final = 0.02
 """Timers fire together so often, in seconds: each call leaves two behind that only clean up (K and M)."""
 _CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
@@ -51,13 +50,14 @@ OnClosed = Callable[[str], None]
 
 
 OnLate = Callable[[float, float], None]
-
-
-def _never_mind(_at: float, _late: float) -> None:
-    return
+"""Called with loop time and seconds when a datagram had waited long in a socket of ours."""
 
 
 def _nobody(_call_id: str) -> None:
+    return
+
+
+def _never_mind(_at: float, _late: float) -> None:
     return
 
 
@@ -159,9 +159,9 @@ class SipUdp:
         due = self.agent.get_timer()
         if due is None:
             return
+        due = math.ceil(due / _TIMER_GRAIN) * _TIMER_GRAIN
         # An armed timer that is too early costs one needless wake-up; re-arming at each datagram would cost more.
         if due < self._timer_at:
-            due = math.ceil(due / _TIMER_GRAIN) * _TIMER_GRAIN
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = due
@@ -196,7 +196,7 @@ class SipUdp:
             if kind == mmsg.SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack(data)
                 late = clock.posix_now() - seconds - nanoseconds / 1e9
-                if late > _LATE_SECONDS:
+                if late > clock.LATE_SECONDS:
                     self._on_late(now, late)
             elif kind == mmsg.SO_RXQ_OVFL:
                 (dropped,) = _DROPS.unpack(data)

@@ -7,7 +7,6 @@ in a process of its own, so that PyAV and Pillow never stay in this one.
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -103,7 +102,6 @@ def _run_encoder(title: str, payload_bps: int, bitrate_bps: int, frames_per_seco
             timeout=_ENCODE_SECONDS,
             check=True,
             process_group=0,  # a terminal's Ctrl-C is the parent's to handle
-            env=dict(os.environ),
         )
     except subprocess.TimeoutExpired as error:
         raise LocalFaultError(f"the test card was not encoded within {_ENCODE_SECONDS:.0f} s") from error

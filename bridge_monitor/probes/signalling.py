@@ -93,6 +93,7 @@ class Signalling:
         self._destination = await resolve(hop.host, hop.port or _DEFAULT_PORT)
         story.end("resolve", self._equipment.now())
         dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
+        self.leave()  # its channel is the socket's that it was opened on
         self._udp = self._equipment.stack.towards(self._destination, source=route.source, dscp=dscp)
         return self._destination
 
@@ -280,7 +281,6 @@ class Signalling:
 
     def _open_channel(self, call_id: str) -> None:
         before = self._channel.ladder if self._channel else []
-        self.leave()
         self._story.call_id = call_id
         self._channel = self._sip.open_channel(call_id, tap=self._tap, started=self._story.started)
         self._channel.ladder[:0] = before

@@ -180,12 +180,15 @@ class TestWaiting:
         watch = await watch_with("a")
         way.bad.add(NAMES["a"])
         await asyncio.sleep(SECONDS / 4)
-        settled = (await watch.settle(bad_call(0.01))).result
+        bad = bad_call(0.01)
+        bad = dataclasses.replace(bad, result=dataclasses.replace(bad.result, advisories=("silent_room",)))
+        settled = (await watch.settle(bad)).result
         assert (settled.grade, settled.invalid, settled.outcome) == (
             Grade.INVALID,
             ("our_uplink",),
             Outcome.TIMEOUT,
         )
+        assert settled.advisories == ()  # an invalid measurement advises of nothing
 
     async def test_with_two_responders_one_that_is_bad_excuses_nothing(self, watch_with: StartWatch, way: Way) -> None:
         watch = await watch_with("a", "b")

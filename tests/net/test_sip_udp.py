@@ -115,6 +115,14 @@ class TestEvents:
         assert later.cancelled()
         assert udp._timer.when() < later.when()
 
+    async def test_a_timer_that_is_set_is_not_set_anew_by_each_datagram(self, udp: SipUdp, peer: socket.socket) -> None:
+        udp.agent.invite(URI, peer.getsockname(), OFFER, udp.now(), answer_timeout=30.0)
+        udp.flush()
+        timer = udp._timer
+        udp.flush()
+        assert udp._timer is timer
+        assert timer is not None
+
     async def test_an_agent_with_nothing_to_wait_for_has_no_timer(self, udp: SipUdp) -> None:
         udp.flush()
         assert udp._timer is None

@@ -62,7 +62,6 @@ class CardTable:
         counts: How many it has.
         address: Where each packet's payload lies.
         lengths: Its bytes.
-        octets: Bytes of payload of each picture.
         whole: Entries of several packets each, as far as packets have one size.
         single: Entries of one packet each.
     """
@@ -77,7 +76,6 @@ class CardTable:
         self.lengths: Array = self._memory[:start].view(_LENGTH).astype(np.int64)
         self._place: Array = start + self.lengths.cumsum() - self.lengths
         self.address: Array = (self._memory.ctypes.data + self._place).astype(np.uint64)
-        self.octets: Array = np.add.reduceat(self.lengths, self.first)
         self.whole = Entries(self.first, self.counts, _begins(self.lengths, self.first))
         self.single = Entries(self.first, self.counts, np.arange(packets))
 

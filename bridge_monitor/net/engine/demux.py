@@ -16,8 +16,6 @@ import numpy as np
 from bridge_monitor.net.engine.keymap import NO_ROW, KeyMap
 from bridge_monitor.net.engine.layout import Array
 
-__all__ = ["NO_ROW", "Demux", "Stranger", "key_of"]
-
 _EARLY: Final = 16384
 """So many packets of unknown sources are kept in all, for calls that begin soon; each local port has its share."""
 _EARLY_FOR_NS: Final = 10_000_000_000
@@ -198,10 +196,10 @@ class Demux:
                     fresh[key] = row
                     heard[row] = True
                     adopted += [(row, kept) for kept in self._take_early(stranger, key)]
-            if row == NO_ROW:
-                self._keep(stranger)
-            else:
+            if row != NO_ROW:
                 adopted.append((row, stranger))
+            elif key not in self._graves:  # an ended call's late packets are nobody's
+                self._keep(stranger)
         return adopted
 
     def early(self, row: int, since_ns: int, heard: Array) -> list[tuple[int, Stranger]]:

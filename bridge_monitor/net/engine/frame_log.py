@@ -24,22 +24,23 @@ class FrameLog:
 
     Attributes:
         live: Whether any row has video.
+        watched: Which rows have; the last place answers for `NO_ROW`.
     """
 
     def __init__(self, rows: int, demux: Demux) -> None:
         self.live = False
         self._demux = demux
-        self._watched: Array = np.zeros(rows + 1, np.bool_)  # the last place answers for NO_ROW
+        self.watched: Array = np.zeros(rows + 1, np.bool_)
         self._parts: dict[int, list[Array]] = {}
 
     def start(self, row: int) -> None:
         """Keep a row's packets from now on."""
-        self._watched[row] = self.live = True
+        self.watched[row] = self.live = True
         self._parts[row] = []
 
     def stop(self, row: int) -> tuple[Array, Array]:
         """Return, and forget, what a row received: the peer's own packets, and ours come back."""
-        self._watched[row] = False
+        self.watched[row] = False
         parts = self._parts.pop(row)
         self.live = bool(self._parts)
         log = np.concatenate(parts) if parts else np.zeros(0, PACKET)
@@ -55,7 +56,7 @@ class FrameLog:
             log: The packets.
         """
         demux = self._demux
-        kept = self._watched[rows]
+        kept = self.watched[rows]
         if not kept.any():
             return
         accepted = demux.accepted[rows, payload_type] | (demux.peer_ssrc[rows] == log["ssrc"])
@@ -78,14 +79,15 @@ class FrameLog:
         self.note(rows, payload_type, log)
 
 
-def payload_facts(data: Array, start: Array, payload_bytes: Array) -> tuple[Array, Array]:
+def payload_facts(data: Array, places: Array, start: Array, payload_bytes: Array) -> tuple[Array, Array]:
     """Return of each RTP packet its marker bit and whether its payload begins with the beginning of a unit.
 
     Args:
         data: One datagram a row.
+        places: Rows of the packets asked for.
         start: Where each one's payload begins.
         payload_bytes: Bytes of payload of each.
     """
-    every = np.arange(len(data))
     start = np.minimum(start, data.shape[1] - 2)
-    return data[:, 1] >= 0x80, starts_unit(data[every, start], data[every, start + 1]) & (payload_bytes > 0)
+    begins = starts_unit(data[places, start], data[places, start + 1]) & (payload_bytes > 0)
+    return data[places, 1] >= 0x80, begins

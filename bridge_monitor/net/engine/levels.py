@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from bridge_monitor.net.engine.demux import NO_ROW, Demux
+from bridge_monitor.net.engine.demux import Demux
+from bridge_monitor.net.engine.keymap import NO_ROW
 from bridge_monitor.net.engine.layout import Array, Layout
 from bridge_monitor.rtp.level import (
     COMFORT_NOISE,

@@ -80,7 +80,8 @@ class EngineProcess:
         """
         if self._channel.fileno() < 0:
             raise EngineDiedError("the media engine's process has ended")
-        self._outbox.append((wire.encode(command), list(fds)))
+        # Duplicates: the caller may close his while these still wait.
+        self._outbox.append((wire.encode(command), [os.dup(fd) for fd in fds]))
         self._write()
 
     async def close(self) -> None:
@@ -118,7 +119,7 @@ class EngineProcess:
                 return
             except ConnectionError:
                 return  # the reader notices the end
-            self._outbox.popleft()
+            self._drop_first()
         if self._blocked:
             self._loop.remove_writer(self._channel)
             self._blocked = False
@@ -135,6 +136,12 @@ class EngineProcess:
             self._loop.remove_reader(self._channel)
             self._loop.remove_writer(self._channel)
             self._channel.close()
+            while self._outbox:
+                self._drop_first()
+
+    def _drop_first(self) -> None:
+        for fd in self._outbox.popleft()[1]:
+            os.close(fd)
 
 
 def _launch(settings: EngineSettings) -> tuple[subprocess.Popen[bytes], socket.socket, Layout]:

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bridge_monitor.net import mmsg
-from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
+from bridge_monitor.net.engine.demux import Demux, Stranger
 from bridge_monitor.net.engine.frame_log import FrameLog, payload_facts
+from bridge_monitor.net.engine.keymap import NO_ROW
 from bridge_monitor.net.engine.layout import Array, Count, Layout
 from bridge_monitor.net.engine.levels import Levels
 from bridge_monitor.net.engine.plan import PORT_SHARED, SOCKET_OVERFLOW, EngineSettings
@@ -115,8 +116,10 @@ class Receiver:
     def begin(self, row: int, since_ns: int) -> None:
         """Count what came for a row before it began."""
         heard = self._layout.first_rtp_ns != 0
-        self._count_strangers(self._demux.early(row, since_ns, heard))
-        if self._demux.lost_early(row, since_ns):
+        given = self._demux.early(row, since_ns, heard)
+        self._count_strangers(given)
+        # What is kept of a stream is its end, without a gap; only a room of which nothing is left may look silent.
+        if not given and self._demux.lost_early(row, since_ns):
             self._layout.invalid[row] |= _SOCKET_OVERFLOW
 
     def _read_rtp(self, fds: Sequence[int]) -> list[int]:
@@ -164,22 +167,22 @@ class Receiver:
 
     def _log_frames(self, rows: Array, known: Array, headers: HeaderBatch) -> None:
         """Keep the batch's packets of rows with video."""
-        stop = len(rows)
-        log = np.zeros(stop, PACKET)
+        places = np.flatnonzero(known & self.frames.watched[rows])
+        if not places.size:
+            return
+        log = np.zeros(len(places), PACKET)
         for name in ("ssrc", "seq", "timestamp"):
-            log[name] = getattr(headers, name)
-        log["arrival_ns"] = self._batch.arrival_ns[:stop]
-        log["bytes"] = headers.payload_bytes
-        log["marker"], log["starts"] = payload_facts(
-            self._batch.data[:stop], headers.payload_start, headers.payload_bytes
-        )
-        self.frames.note(rows[known], headers.payload_type[known], log[known])
+            log[name] = getattr(headers, name)[places]
+        log["arrival_ns"] = self._batch.arrival_ns[places]
+        log["bytes"] = size = headers.payload_bytes[places]
+        log["marker"], log["starts"] = payload_facts(self._batch.data, places, headers.payload_start[places], size)
+        self.frames.note(rows[places], headers.payload_type[places], log)
 
     def _take_others(self, places: Array, pair: Array, source: Array, headers: HeaderBatch) -> None:
         """Look at what is no RTP packet of a known source."""
         batch = self._batch
         strangers = []
-        marker, starts = payload_facts(batch.data[places], headers.payload_start[places], headers.payload_bytes[places])
+        marker, starts = payload_facts(batch.data, places, headers.payload_start[places], headers.payload_bytes[places])
         for place, ends, begins in zip(places.tolist(), marker.tolist(), starts.tolist(), strict=True):
             if headers.rtcp[place]:
                 self._on_rtcp(self._rtcp_datagram(place, int(pair[place])))

@@ -16,7 +16,8 @@ import numpy as np
 
 from bridge_monitor.errors import RtpSyntaxError
 from bridge_monitor.net import mmsg
-from bridge_monitor.net.engine.demux import NO_ROW, Demux
+from bridge_monitor.net.engine.demux import Demux
+from bridge_monitor.net.engine.keymap import NO_ROW
 from bridge_monitor.net.engine.layout import Array, Count, Layout, Phase
 from bridge_monitor.net.engine.plan import SHORT_SEND, EngineSettings, StreamPlan
 from bridge_monitor.net.engine.ports import PortPair

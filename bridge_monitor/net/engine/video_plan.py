@@ -69,7 +69,7 @@ class VideoPlan:
     def __post_init__(self) -> None:
         ranges = (
             ("bitrate_bps", self.bitrate_bps, LOWEST_BITRATE, HIGHEST_BITRATE),
-            ("frames_per_second", self.frames_per_second, 1, 60),
+            ("frames_per_second", self.frames_per_second, 1, 30),
         )
         for problem in (*place_problems(self), *number_problems(ranges)):
             raise LocalProtocolError(f"video plan: {problem}")

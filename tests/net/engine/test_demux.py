@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge_monitor.net.engine.demux import NO_ROW, Demux, Stranger
+from bridge_monitor.net.engine.demux import Demux, Stranger
+from bridge_monitor.net.engine.keymap import NO_ROW
 
 HOST, OTHER, THIRD = 0xC0000201, 0xC0000202, 0xC0000203  # 192.0.2.1–3
 SECOND = 10**9

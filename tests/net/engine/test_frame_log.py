@@ -146,6 +146,6 @@ def test_marker_and_beginning_are_read_behind_whatever_header_a_packet_has() -> 
         data[place, : len(datagram)] = list(datagram)
     lengths = np.array([len(datagram) for datagram in datagrams])
     headers = read_headers(data, lengths)
-    marker, starts = payload_facts(data, headers.payload_start, headers.payload_bytes)
+    marker, starts = payload_facts(data, np.arange(len(data)), headers.payload_start, headers.payload_bytes)
     assert marker.tolist() == [True, False, False, False, False, False, True]
     assert starts.tolist() == [True, False, False, True, False, True, False]

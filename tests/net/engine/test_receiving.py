@@ -170,22 +170,53 @@ def test_packets_that_came_before_the_call_began_are_counted(
     assert report.first_rtp_ns == report.inbound.first_arrival_ns < report.started_ns
 
 
-def test_a_call_is_invalid_if_strangers_crowded_out_what_came_before_it_began(
-    station: Any, new_peer: Any, plan_for: Plan, packets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What we could not keep is not the room's loss."""
+@pytest.fixture
+def few_early(station: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a local port keep four packets of sources that are not known yet."""
     monkeypatch.setattr(station.engine._demux, "_early", [deque(maxlen=4) for _ in station.pairs])
-    peer, other = new_peer(), new_peer("127.9.9.9")
+
+
+@pytest.mark.parametrize("crowd", [(0, 4, ()), (2, 2, ()), (9, 0, (SOCKET_OVERFLOW,))])
+@pytest.mark.usefixtures("few_early")
+def test_a_call_is_invalid_if_all_that_came_before_it_began_was_crowded_out(
+    station: Any, new_peer: Any, plan_for: Plan, packets: Any, crowd: tuple[int, int, tuple[str, ...]]
+) -> None:
+    """The oldest go first, so what is kept of a room has no gap; a room of which nothing is kept is not silent."""
+    strange, kept, invalid = crowd
+    peer, stranger, other = new_peer(), new_peer("127.9.9.8"), new_peer("127.9.9.9")
     reserved = time.time_ns()
     for number in range(5):
         _send(peer, station, packets.rtp(number, 160 * number, 9))
     station.run(0.02)
+    for number in range(strange):
+        _send(stranger, station, packets.rtp(number, 160 * number, 7))
+    station.run(0.02)
     station.begin(0, plan_for(peer, ssrc=1, report_wait_seconds=0.3), reserved)
     station.begin(4, plan_for(other, ssrc=2, report_wait_seconds=0.3), reserved)
     station.run(2, peer)
-    assert station.report(0).inbound.expected == 4
-    assert station.report(0).invalid == (SOCKET_OVERFLOW,)
+    inbound = station.report(0).inbound
+    assert (inbound.expected if inbound else 0) == kept
+    assert station.report(0).invalid == invalid
     assert station.report(4).invalid == ()
+
+
+@pytest.mark.usefixtures("few_early")
+def test_late_packets_of_ended_calls_crowd_out_nobody(
+    station: Any, new_peer: Any, plan_for: Plan, packets: Any
+) -> None:
+    """A room that goes on sending after its call is nobody's, and takes no place from those that begin."""
+    gone, peer = new_peer(), new_peer("127.9.9.9")
+    station.begin(0, plan_for(gone, ssrc=1, duration_seconds=0.1, report_wait_seconds=0.3))
+    station.run(2, gone)
+    reserved = time.time_ns()
+    _send(peer, station, packets.rtp(0, 0, 9))
+    station.run(0.02)
+    for number in range(9):
+        _send(gone, station, packets.rtp(number, 160 * number, 7))
+    station.run(0.02)
+    station.begin(1, plan_for(peer, ssrc=2, report_wait_seconds=0.3), reserved)
+    station.run(2, peer)
+    assert (station.report(1).inbound.received, station.report(1).invalid) == (1, ())
 
 
 def test_payload_types_that_were_not_agreed_on(station: Any, new_peer: Any, plan_for: Plan, packets: Any) -> None:
