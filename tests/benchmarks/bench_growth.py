@@ -39,6 +39,10 @@ def run(arguments: list[str]) -> dict[str, Any]:
                 calls_at_once=round(options.rate * 14),
             )
             one = nation.run(made, Path(place), within=sites / options.rate + 60)
+            if one.void:
+                raise SystemExit(
+                    f"scripts/bench: void at {sites} sites, the simulator was dropping or late: {one.void}"
+                )
             spent = one.samples[-1].main_cpu - one.samples[0].main_cpu
             engine = one.samples[-1].engine_cpu - one.samples[0].engine_cpu
             called = len(one.results)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import random
 import resource
 import shutil
 import statistics
@@ -25,8 +24,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import harness
+import streams
 
-from bridge_monitor.net.engine import EngineSettings, MediaEngine, StreamPlan
+from bridge_monitor.net.engine import EngineSettings, MediaEngine
 
 HERE: Final = Path(__file__).resolve().parent
 PACKETS_PER_SECOND: Final = 50
@@ -70,23 +70,7 @@ async def _engine(options: argparse.Namespace, far: harness.Reflector, addresses
         harness.pin(engine.pid, harness.NEAR_CORE)
         legs = []
         for number in range(calls):
-            place = number % addresses
-            host = f"127.1.{place // 250}.{place % 250 + 1}"
-            leg = engine.reserve(host)
-            plan = StreamPlan(
-                remote_host=host,
-                rtp_port=far.port,
-                rtcp_port=far.port + 1,
-                payload_type=0,
-                codec="PCMU",
-                accepted_payload_types=(0,),
-                ssrc=random.getrandbits(32),
-                first_seq=random.getrandbits(16),
-                first_timestamp=random.getrandbits(32),
-                duration_seconds=600.0,
-            )
-            engine.begin(leg, plan)
-            legs.append(leg)
+            legs.append(streams.begin(engine, far, number % addresses, 600.0))
             if number % 10 == 9:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(options.warm)

@@ -72,11 +72,11 @@ def run(arguments: list[str]) -> dict[str, Any]:
             Path(place) / "config", options.rooms, 0, calls_per_second=rate, calls_at_once=round(rate * 13) + 20
         )
         one = nation.run(made, Path(place), within=options.start_seconds + 60, watch=True, meanwhile=scrape_second_half)
+    if one.void:
+        raise SystemExit(f"scripts/bench: void, the simulator was dropping or late: {one.void}")
     figures = {**_figures(one, scrapes, one.began + half), "c_loop_packets_per_cpu_second": bare}
     rows = [(name, figure, _goal(name)) for name, figure in figures.items()]
     harness.table(f"{options.rooms} rooms at {rate:.0f} calls/s", ("figure", "", "goal"), rows)
-    if one.simulator["void"]:
-        harness.say(f"the simulator was disturbed: {', '.join(one.simulator['void_reasons'])}")
     harness.say()
     return figures
 
@@ -84,7 +84,7 @@ def run(arguments: list[str]) -> dict[str, Any]:
 def _figures(one: nation.Run, scrapes: Scrapes, middle: float) -> dict[str, Any]:
     begun, last_start = one.began + _RUN_UP_SECONDS / 2, max(result[0] for result in one.results.values())
     alone = _p99_us(one, begun, middle)
-    scraped = _p99_us(one, scrapes.seen[0][0], last_start + _RUN_UP_SECONDS)
+    scraped = _p99_us(one, scrapes.seen[0][0], min(last_start, scrapes.seen[-1][1]))
     stalls = [late for at, late in one.stalls if any(begin <= at <= end + late for begin, end, _ in scrapes.seen)]
     usual = [late for at, late in one.stalls if begun <= at < middle]
     return {

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +49,6 @@ class Run:
         stalls: (when, seconds) the loop came back late, if it was watched.
         engine: What the engine says of itself.
         simulator: The simulator's own report.
-        after_start: What the caller's ``meanwhile`` returned.
     """
 
     results: dict[str, list[Any]]
@@ -57,8 +56,11 @@ class Run:
     stalls: list[list[float]]
     engine: dict[str, int]
     simulator: dict[str, Any]
-    after_start: Any = None
-    notes: list[str] = field(default_factory=list)
+
+    @property
+    def void(self) -> str:
+        """Why the simulator says that this run proves nothing; empty if it was good."""
+        return f"{', '.join(self.simulator['void_reasons'])} {self.simulator['own']}" if self.simulator["void"] else ""
 
     @property
     def began(self) -> float:
@@ -136,6 +138,8 @@ class Child:
         """Ask it to end and return its last line."""
         self.process.send_signal(signal.SIGTERM)
         told = self.await_line(_STOP_SECONDS)
+        while "swept" in told:  # told just as it was asked to end
+            told = self.await_line(_STOP_SECONDS)
         self.process.wait(_STOP_SECONDS)
         return told
 
@@ -153,7 +157,7 @@ def run(
     *,
     within: float,
     watch: bool = False,
-    meanwhile: Callable[[str], Any] | None = None,
+    meanwhile: Callable[[str], None] | None = None,
 ) -> Run:
     """Simulate the nation and have the daemon call it once.
 
@@ -176,17 +180,16 @@ def run(
         daemon = Child(harness.NEAR_CORE, here / "nation_daemon.py", country.folder, *options, log=place / "daemon.log")
         children.append(daemon)
         listening = daemon.await_line(_START_SECONDS)
-        beside: list[Any] = []
         thread = None
         if meanwhile is not None:
-            thread = threading.Thread(target=lambda: beside.append(meanwhile(listening["listening"])), daemon=True)
+            thread = threading.Thread(target=meanwhile, args=(listening["listening"],), daemon=True)
             thread.start()
         samples = _sample_until_swept(daemon, listening["engine"], simulator, within)
         noted = daemon.end()
         report = simulator.end()
         if thread is not None:
             thread.join(_STOP_SECONDS)
-    return Run(noted["results"], samples, noted["stalls"], noted["engine"], report, beside[0] if beside else None)
+    return Run(noted["results"], samples, noted["stalls"], noted["engine"], report)
 
 
 @contextlib.contextmanager

@@ -57,11 +57,12 @@ def test_media_counts_what_sipp_sends() -> None:
     assert json.loads(done.stdout.splitlines()[-1])["figures"]["sipp_packets_per_cpu_second"] > 0
 
 
+@pytest.mark.full
 @pytest.mark.peer("gcc")
 @pytest.mark.peer("sipp")
 def test_signalling_compares_complete_calls_with_sipps_own() -> None:
     """Every call of both sides is a complete one, or the run would be void; the ratio is that of the two figures."""
-    small = ["--rate", "100", "--calls", "200", "--runs", "1", "--drain", "0"]
+    small = ["--rate", "100", "--calls", "200", "--runs", "1", "--drain", "0", "--tries", "5"]
     done = _bench("signalling", *small)
     assert done.returncode == 0, done.stdout + done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
@@ -107,12 +108,14 @@ class TestCountry:
 
     def test_a_wrong_verdict_is_counted_and_an_invalid_one_apart(self, tmp_path: Path) -> None:
         country = _module("country")
-        made = country.Country(tmp_path, tmp_path, {"02": ("busy", "busy"), "03": ("busy", "busy")}, 5)
+        made = country.Country(
+            tmp_path, tmp_path, {"02": ("busy", "busy", "–"), "03": ("reached", "degraded", "loss")}, 5
+        )
         good = ("reached", "good", None, False)
         results = {
             "01": good,
             "02": ("busy", "busy", None, False),
-            "03": good,
+            "03": ("reached", "degraded", "rtt", False),
             "04": ("timeout", "failed", None, False),
             "05": ("timeout", "invalid", None, True),
         }

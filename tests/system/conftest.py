@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.rigs import MEASURE, Command, own_network
+from tests.system.uplink import Uplink
 
 
 @pytest.fixture
@@ -41,3 +42,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
         command.stop()
     for command in started:
         print(f"--- {command.process.args}\n{command.printed[-4000:]}\n{command.told[-4000:]}")  # noqa: T201 - shown by pytest if the test failed
+
+
+@pytest.fixture
+def uplink() -> Iterator[Uplink]:
+    """Return two namespaces with a cable between them."""
+    laid = Uplink()
+    try:
+        laid.lay()
+        yield laid
+    finally:
+        laid.remove()

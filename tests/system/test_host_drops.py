@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.rigs import Command
-from tests.system.test_uplink import BEYOND, HERE, Uplink, run
+from tests.system.uplink import BEYOND, HERE, Uplink, run
 
 pytestmark = [pytest.mark.root, pytest.mark.peer("ip")]
 
@@ -30,16 +30,6 @@ def received(uplink: Uplink) -> int:
         ["ip", "-n", uplink.beyond, "-j", "-s", "link", "show", "down0"], capture_output=True, check=True
     )
     return int(json.loads(shown.stdout)[0]["stats64"]["rx"]["packets"])
-
-
-@pytest.fixture
-def uplink() -> Iterator[Uplink]:
-    laid = Uplink()
-    try:
-        laid.lay()
-        yield laid
-    finally:
-        laid.remove()
 
 
 @pytest.fixture

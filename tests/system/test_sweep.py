@@ -119,6 +119,7 @@ def advisories_of(row: Row) -> list[str]:
     return [named.strip("`")] if named else []
 
 
+@pytest.mark.timeout(400)  # a spoilt run is repeated
 def test_every_planted_fault_is_found_and_no_healthy_room_is_marked(
     start: Start, network: str, tmp_path: Path, documented_faults: list[Row]
 ) -> None:

@@ -153,7 +153,7 @@ def _check_wireshark(inbound: dict[str, Any], stream: dict[str, str]) -> float:
     """Same packets, same loss; return by how much the mean jitter differs, in seconds."""
     assert (int(stream["Pkts"]), int(stream["Lost"])) == (inbound["received"], inbound["lost"])
     theirs = float(stream["Mean Jitter(ms)"]) / 1000
-    assert inbound["jitter_seconds"] == pytest.approx(theirs, rel=0.05, abs=1e-4)
+    assert inbound["jitter_seconds"] == pytest.approx(theirs, rel=0, abs=1e-5)
     return float(abs(inbound["jitter_seconds"] - theirs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import subprocess
@@ -22,9 +23,14 @@ pytestmark = [pytest.mark.root, pytest.mark.peer("ip", "nft")]
 FIRST = 65400
 
 
+@functools.cache
+def _encoded(bitrate_bps: int) -> Card:
+    return testcard.encode("Hội nghị trực tuyến toàn quốc", bitrate_bps, 25)
+
+
 @pytest.fixture(params=[1_000_000])
 def card(request: pytest.FixtureRequest) -> Card:
-    return testcard.encode("Hội nghị trực tuyến toàn quốc", request.param, 25)
+    return _encoded(request.param)
 
 
 @pytest.fixture
