@@ -25,6 +25,7 @@ TEARDOWN_SECONDS: Final = 5.0
 _USUAL_OVERHEAD_SECONDS: Final = 3.0
 _LARGE_PACKET_SECONDS: Final = 0.16  # 1280 bytes of G.711 stand for 160 ms
 _G711_BPS: Final = 80_000.0  # 50 packets a second of 160 bytes and 40 bytes of IP, UDP and RTP headers
+_VIDEO_PEAK: Final = 1.1  # an IDR picture each two seconds: some seconds hold more than their share, the next ones less
 _OPTIONS_BPS: Final = 8_000.0  # one request of less than 1,000 bytes, spread over a second
 
 CALLABLE_SCHEMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -45,7 +46,10 @@ class Profile:
         codecs: Names of the RTP payload formats offered, the preferred first (RFC 3551 §6).
         large_packets: How many packets of a video's size end the stream, with DF set; 0 for none.
         tone: True for an audible tone instead of digital silence.
+        video_bps: What video takes on the line beside the audio, headers of RTP, UDP and IP included; 0 for none.
+        video_fps: Its frames a second.
         dscp_audio: DSCP of the audio (RFC 4594: EF).
+        dscp_video: DSCP of the video (RFC 4594: AF41).
         dscp_signalling: DSCP of SIP (RFC 4594: CS3).
         thresholds: Limits by name of tier; ``default`` for the tiers not named.
     """
@@ -57,7 +61,10 @@ class Profile:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     large_packets: int = 0
     tone: bool = False
+    video_bps: int = 0
+    video_fps: int = 25
     dscp_audio: int = 46
+    dscp_video: int = 34
     dscp_signalling: int = 24
     thresholds: Mapping[str, Thresholds] = field(default_factory=lambda: MappingProxyType({"default": Thresholds()}))
 
@@ -89,9 +96,19 @@ class Profile:
         return self.stream_seconds + _USUAL_OVERHEAD_SECONDS
 
     @property
+    def has_video(self) -> bool:
+        """Whether its calls offer video."""
+        return self.kind == "sip" and self.video_bps > 0
+
+    @property
     def bandwidth_bps(self) -> float:
-        """What a call takes on the line, in bit/s each way, IP headers included (`schedule.Plannable`)."""
-        return _OPTIONS_BPS if self.kind == "sip-options" else _G711_BPS
+        """What a call takes on the line in its fullest second, in bit/s each way, IP headers included.
+
+        `schedule.Plannable`: caps count it.
+        """
+        if self.kind == "sip-options":
+            return _OPTIONS_BPS
+        return _G711_BPS + self.video_bps * _VIDEO_PEAK
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,17 @@ def test_g711_takes_its_payload_and_forty_bytes_of_headers_fifty_times_a_second(
     assert Profile("room").bandwidth_bps == (160 + 40) * 8 * 50
 
 
+def test_video_counts_with_its_fullest_second_so_that_caps_hold_on_the_wire() -> None:
+    profile = Profile("video-1m", video_bps=1_000_000)
+    assert profile.has_video
+    assert profile.bandwidth_bps == pytest.approx(80_000 + 1_100_000)
+
+
+def test_neither_audio_profiles_nor_options_have_video() -> None:
+    assert not Profile("room").has_video
+    assert not Profile("alive", kind="sip-options", video_bps=1_000_000).has_video
+
+
 def test_every_kind_calls_plain_sip_in_this_version() -> None:
     assert dict(CALLABLE_SCHEMES) == {"sip": {"sip"}, "sip-options": {"sip"}}
 
