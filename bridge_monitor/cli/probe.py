@@ -151,14 +151,19 @@ def _plan_site(wish: ProbeWish, lang: Lang) -> _Plan:
         refuse(text("no_such_site", lang, target=wish.target))
     if wish.profile is not None and wish.profile not in loaded.profiles:
         refuse(text("no_such_profile", lang, profile=wish.profile, known=", ".join(loaded.profiles)))
-    centre = replace(CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE)
+    centre = replace(
+        CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE, video=frozenset()
+    )
     book = CallBook(loaded.inventory, loaded.profiles, loaded.provinces, loaded.carriers)
     if not site.testable:
         profile = Profile(wish.profile or "", kind=wish.kind or "sip")
         never = CallSite(Target(site.code, site.endpoint or ""), profile, Route(), profile.thresholds_for(site.tier))
         return _Plan(never, site.name, centre, loaded, "not_testable")
     profile = loaded.profiles[wish.profile or site.probe or ""]
-    return _Plan(book.look_up(site, _adjust(profile, wish, lang)), site.name, centre, loaded)
+    profile = _adjust(profile, wish, lang)
+    if profile.has_video:
+        centre = replace(centre, video=frozenset({profile.video_rate}))
+    return _Plan(book.look_up(site, profile), site.name, centre, loaded)
 
 
 def _find(loaded: configuration_files.Configuration, target: str) -> Site | None:

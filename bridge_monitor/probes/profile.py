@@ -101,6 +101,11 @@ class Profile:
         return self.kind == "sip" and self.video_bps > 0
 
     @property
+    def video_rate(self) -> tuple[int, int]:
+        """Rate and pace of its video, by which test cards are kept."""
+        return self.video_bps, self.video_fps
+
+    @property
     def bandwidth_bps(self) -> float:
         """What a call takes on the line in its fullest second, in bit/s each way, IP headers included.
 
