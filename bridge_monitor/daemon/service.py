@@ -225,8 +225,8 @@ class Service:
 
     # --- hand commands, over the control socket --------------------------------------------------------------------
 
-    def _reserve_by_hand(self, site: str, *, outside_window: bool) -> str | None:
-        return self.plan.reserve(site, clock.posix_now(), outside_window=outside_window)
+    def _reserve_by_hand(self, site: str, *, outside_window: bool, bandwidth_bps: float | None) -> str | None:
+        return self.plan.reserve(site, clock.posix_now(), outside_window=outside_window, bandwidth_bps=bandwidth_bps)
 
     def _release_by_hand(self, site: str, *, called: bool) -> None:
         now = clock.posix_now()
