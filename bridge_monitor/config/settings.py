@@ -41,7 +41,7 @@ class _MediaKeys(Strict):
     large_packets: Annotated[int, Field(ge=0, le=500)] = 0
     tone: bool = False
     video: _VideoRate | None = None
-    frame_rate: Annotated[int, Field(ge=5, le=60)] = 25
+    frame_rate: Annotated[int, Field(ge=5, le=30)] = 25
 
 
 class _DscpKeys(Strict):

@@ -18,7 +18,7 @@ import structlog
 
 from bridge_monitor.config import Configuration
 from bridge_monitor.config.plan import caps_beside, plannables
-from bridge_monitor.daemon.centre import CallCentre
+from bridge_monitor.daemon.centre import CallCentre, video_rates
 from bridge_monitor.daemon.control import ControlServer
 from bridge_monitor.daemon.reference import ReferenceWatch
 from bridge_monitor.diagnosis import judge, wants_retry
@@ -185,6 +185,9 @@ class Service:
             fresh.intervals,
             clock.posix_now(),
         )
+        cards = self._centre.equipment.cards
+        cards.retitle(fresh.event.title)
+        cards.prepare(video_rates(fresh))
         self.reference.reload(fresh.reference)
         self.store.replace_inventory(fresh.inventory)
         self.runner.reload(_book(fresh))

@@ -34,7 +34,7 @@ from bridge_monitor.sdp import (
     negotiate_video,
     offer_video,
 )
-from bridge_monitor.sip import Answered, SipUri
+from bridge_monitor.sip import Answered, SessionChanged, SipUri
 
 LAG_LIMIT_SECONDS: Final = 0.5
 """A set-up judged by a loop that was this late says nothing of the room."""
@@ -72,6 +72,8 @@ class SipCall:
         self._story = Story(equipment.now(), progress)
         self._signalling = Signalling(site, equipment, self._story, tap)
         self._legs = Legs(equipment.engine, capture=capture)
+        self._agreed_video: VideoAnswer | None = None
+        self._picture_unknown = False
 
     async def run(self) -> Finished:
         """Place the call and see it to its end.
@@ -194,8 +196,12 @@ class SipCall:
         if self._legs.video is None:
             return None
         video = negotiate_video(offer, answered.sdp)
-        if isinstance(video, NegotiationFailure) or video.host == _ON_HOLD or video.direction not in _TAKES_VIDEO:
+        if isinstance(video, NegotiationFailure) or video.host == _ON_HOLD:
             return None
+        if video.direction not in _TAKES_VIDEO:
+            self._picture_unknown = video.direction == "sendonly"  # it may send one that nobody here looks at
+            return None
+        self._agreed_video = video
         try:
             host, _ = await resolve(video.host, video.rtp_port)
         except NameNotFoundError:
@@ -246,9 +252,20 @@ class SipCall:
         """Wait for the streams' end; a BYE from the room ends them early."""
         over = asyncio.ensure_future(self._legs.until_over())
         try:
-            await self._signalling.until_hung_up(unless=over)
+            await self._signalling.until_hung_up(unless=over, changed=self._session_changed)
         finally:
             over.cancel()
+
+    def _session_changed(self, event: SessionChanged) -> None:
+        """Send no more video to a room that puts it off or elsewhere: what it misses then, no line has lost."""
+        agreed = self._agreed_video
+        if agreed is None:
+            return
+        now = negotiate_video(event.answer, event.offer)
+        if isinstance(now, NegotiationFailure) or now.direction not in _TAKES_VIDEO or _way(now) != _way(agreed):
+            self._agreed_video = None
+            self._picture_unknown = True
+            self._legs.drop_video()
 
     async def _break_off(self) -> None:
         self._legs.stop()
@@ -302,5 +319,11 @@ class SipCall:
         stream = self._story.stream
         if stream is None:
             return ()
-        expected = verdict.outcome is Outcome.REACHED and verdict.reason != "hung_up" and self._site.profile.has_video
+        lasted = verdict.outcome is Outcome.REACHED and verdict.reason != "hung_up"
+        expected = lasted and self._site.profile.has_video and not self._picture_unknown
         return advise(stream, self._story.video, video_expected=expected)
+
+
+def _way(video: VideoAnswer) -> tuple[str, int, int, int]:
+    """Return where and under which number a room takes our video."""
+    return video.host, video.rtp_port, video.rtcp_port, video.payload_type

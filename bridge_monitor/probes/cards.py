@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from bridge_monitor.errors import CardError
 from bridge_monitor.net import testcard
+from bridge_monitor.probes.profile import CARD_PATIENCE_SECONDS
 
 Encode = Callable[[str, int, int], testcard.Card]
 
@@ -18,13 +20,23 @@ class Cards:
 
     Args:
         title: The event's title, which stands on each.
-        encode: Makes one; blocks for a second or two, and may raise LocalFaultError.
+        encode: Makes one; blocks for a second or two, and may raise CardError.
+        patience: How long a call waits for one, in seconds.
     """
 
-    def __init__(self, title: str = "", encode: Encode = testcard.encode) -> None:
+    def __init__(
+        self, title: str = "", encode: Encode = testcard.encode, *, patience: float = CARD_PATIENCE_SECONDS
+    ) -> None:
         self._title = title
         self._encode = encode
+        self._patience = patience
         self._making: dict[tuple[int, int], asyncio.Task[testcard.Card]] = {}
+
+    def retitle(self, title: str) -> None:
+        """Put another title on the cards from now on."""
+        if title != self._title:
+            self._title = title
+            self._making = {}
 
     def prepare(self, rates: Iterable[tuple[int, int]]) -> None:
         """Begin to make cards for these rates (bit/s) and paces (frames a second), and don't wait for them."""
@@ -35,20 +47,26 @@ class Cards:
         """Return a card; a call whose turn is over does not end its making.
 
         Raises:
-            LocalFaultError: It can't be made here; the next who asks tries again.
+            CardError: It can't be made here, which the next who asks tries again; or it takes too long, and then it is
+                made all the same.
         """
-        return await asyncio.shield(self._task(bitrate_bps, frames_per_second))
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(self._task(bitrate_bps, frames_per_second))
+        except TimeoutError as error:
+            raise CardError(f"the test card was not ready within {self._patience:g} s") from error
 
     def _task(self, bitrate_bps: int, frames_per_second: int) -> asyncio.Task[testcard.Card]:
         key = (bitrate_bps, frames_per_second)
         task = self._making.get(key)
         if task is None:
             work = asyncio.to_thread(self._encode, self._title, bitrate_bps, frames_per_second)
-            task = self._making[key] = asyncio.get_running_loop().create_task(work, name=f"card-{bitrate_bps}")
+            making = self._making
+            task = making[key] = asyncio.get_running_loop().create_task(work, name=f"card-{bitrate_bps}")
 
             def forget_a_failure(done: asyncio.Task[testcard.Card]) -> None:
                 if done.cancelled() or done.exception() is not None:
-                    self._making.pop(key, None)
+                    making.pop(key, None)
 
             task.add_done_callback(forget_a_failure)
         return task

@@ -27,6 +27,7 @@ class Legs:
     Attributes:
         audio: The audio's row; None if none is held.
         video: The video's.
+        video_dropped: Whether the video was ended for good, so that nothing is told of it.
     """
 
     def __init__(self, engine: MediaEngine, *, capture: bool) -> None:
@@ -35,6 +36,7 @@ class Legs:
         self._begun: list[Leg] = []
         self.audio: Leg | None = None
         self.video: Leg | None = None
+        self.video_dropped = False
 
     def reserve(self, remote_host: str, *, with_video: bool) -> Leg:
         """Hold rows for a call to a host, so that its offer can name their ports; return the audio's.
@@ -68,7 +70,7 @@ class Legs:
         """Return when nothing more is to be expected; whoever waits may be cancelled."""
         assert self.audio is not None  # noqa: S101 - begun
         await asyncio.wait([self._engine.report(self.audio)])
-        if self.video is not None:
+        if self.video is not None and not self.video_dropped:
             await asyncio.wait([self._engine.report(self.video)], timeout=VIDEO_PATIENCE_SECONDS)
 
     async def heard(self) -> Heard:
@@ -80,7 +82,16 @@ class Legs:
         assert self.audio is not None  # noqa: S101 - begun
         self.stop()
         audio = await self._engine.finished(self.audio)
-        return audio, None if self.video is None else await self._engine.finished(self.video)
+        if self.video is None or self.video_dropped:
+            return audio, None
+        return audio, await self._engine.finished(self.video)
+
+    def drop_video(self) -> None:
+        """Send no more video, and tell nothing of what there was: the room wants none any more, or elsewhere."""
+        if self.video is not None:
+            self.video_dropped = True
+            with contextlib.suppress(LocalFaultError):
+                self._engine.stop(self.video)
 
     async def heard_at_last(self) -> Heard | None:
         """Return what was counted until a call was broken off; None if that is not to be had at once."""

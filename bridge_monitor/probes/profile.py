@@ -22,6 +22,9 @@ LATE_ANSWER_SECONDS: Final = 32.0
 TEARDOWN_SECONDS: Final = 5.0
 """BYE and the wait for its answer, with a little for what is still on its way."""
 
+CARD_PATIENCE_SECONDS: Final = 30.0
+"""So long a call waits for its test card before it gives up; a card takes a second or two, and is made once."""
+
 _USUAL_OVERHEAD_SECONDS: Final = 3.0
 _LARGE_PACKET_SECONDS: Final = 0.16  # 1280 bytes of G.711 stand for 160 ms
 _G711_BPS: Final = 80_000.0  # 50 packets a second of 160 bytes and 40 bytes of IP, UDP and RTP headers
@@ -81,14 +84,16 @@ class Profile:
 
     @property
     def longest_call_seconds(self) -> float:
-        """The longest a call can be up: set-up, then media and its report or a late answer, teardown.
+        """The longest a call can be up: its test card, set-up, then media and its report or a late answer, teardown.
 
         No call is started that could still be up outside a window (`schedule.Plannable`).
         """
         if self.kind == "sip-options":
             return self.answer_timeout_seconds
+        before = CARD_PATIENCE_SECONDS if self.has_video else 0.0
+        # Video is over when audio is: it is sent no longer, and waits for its report as long.
         afterwards = max(self.stream_seconds + REPORT_WAIT_SECONDS, LATE_ANSWER_SECONDS)
-        return self.answer_timeout_seconds + afterwards + TEARDOWN_SECONDS
+        return before + self.answer_timeout_seconds + afterwards + TEARDOWN_SECONDS
 
     @property
     def usual_call_seconds(self) -> float:

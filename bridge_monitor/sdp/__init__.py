@@ -18,7 +18,7 @@ from bridge_monitor.sdp.negotiation import (
     negotiate_audio,
     reanswer_audio,
 )
-from bridge_monitor.sdp.video import VideoAnswer, answer_video, negotiate_video, offer_video, reanswer
+from bridge_monitor.sdp.video import VideoAnswer, answer_video, negotiate_video, offer_video, reanswer, settle
 
 __all__ = [
     "AudioAnswer",
@@ -37,4 +37,5 @@ __all__ = [
     "parse",
     "reanswer",
     "reanswer_audio",
+    "settle",
 ]

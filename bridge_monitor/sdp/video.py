@@ -141,6 +141,28 @@ def answer_video(
     return answer
 
 
+def settle(offer: bytes, answer: bytes) -> bytes:
+    """Return what our offer is worth after its answer: lines that the answer refuses are refused (RFC 3264 §6, §8).
+
+    Their ports are free for others from then on. What was not refused, or can't be read, stays as it was.
+    """
+    if offer.count(b"\nm=") < 2:
+        return offer  # nothing is left of one whose only line was refused
+    try:
+        ours, theirs = parse(offer), parse(answer)
+    except SdpSyntaxError:
+        return offer
+    refused = [place >= len(theirs.media) or theirs.media[place].port == 0 for place in range(len(ours.media))]
+    if ours.origin is None or all(refused) or not any(refused):
+        return offer
+    media = tuple(
+        MediaDescription(line.kind, 0, line.protocol, line.formats) if is_refused else line
+        for line, is_refused in zip(ours.media, refused, strict=True)
+    )
+    # As it stands it was never sent: the next description that says so is a new one.
+    return replace(ours, origin=replace(ours.origin, version=ours.origin.version + 1), media=media).to_bytes()
+
+
 def reanswer(current: bytes, offer: bytes) -> SessionDescription | NegotiationFailure:
     """Answer an offer made inside a call (re-INVITE, UPDATE) with the address and ports of our current description.
 

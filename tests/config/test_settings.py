@@ -8,7 +8,7 @@ import pytest
 from bridge_monitor.config import Configuration, Listen
 from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.errors import ConfigError
-from bridge_monitor.net.engine.video_plan import HIGHEST_BITRATE, LOWEST_BITRATE
+from bridge_monitor.net.engine.video_plan import HIGHEST_BITRATE, HIGHEST_FRAME_RATE, LOWEST_BITRATE
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
@@ -232,6 +232,17 @@ def test_video_may_have_the_rates_that_the_media_engine_can_send(folder: Path, g
         (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
         if fits:
             assert good().profiles["room"].video_bps == bps
+        else:
+            with pytest.raises(ConfigError, match="must be"):
+                good()
+
+
+def test_video_may_have_the_pace_that_the_media_engine_can_keep(folder: Path, good: Good) -> None:
+    for pace, fits in ((HIGHEST_FRAME_RATE, True), (HIGHEST_FRAME_RATE + 1, False)):
+        text = LEAST.replace("room: {}", f"room: {{media: {{video: 1 Mbit/s, frame_rate: {pace}}}}}")
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        if fits:
+            assert good().profiles["room"].video_fps == pace
         else:
             with pytest.raises(ConfigError, match="must be"):
                 good()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 
-from bridge_monitor.domain import Advisory, Grade, MediaMode, Outcome
+from bridge_monitor.domain import Advisory, Grade, MediaMode, Outcome, ProbeResult
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net.testcard import Card
 from bridge_monitor.probes import legs
 from bridge_monitor.probes.shapes import Finished
 from tests.interop.rigs import Line
-from tests.probes.rooms import Room
+from tests.probes.rooms import Room, header
 
 VIDEO = {"video_bps": 256_000, "video_fps": 10, "duration_seconds": 2.2}
 
@@ -91,6 +92,11 @@ class TestRoomsWithoutPicture:
         assert [stream.kind for stream in result.media] == ["audio"]
         assert room.video_echo._place == 0
 
+    async def test_a_picture_that_nobody_looked_at_is_not_called_missing(self, line: Line, room: Room) -> None:
+        """A room that sends and takes none: there is no row to count it, since none may be sent there."""
+        room.answers(sdp=room.sdp_with_video("sendonly"))
+        assert (await call(line, room)).result.advisories == ()
+
     async def test_a_room_that_only_knows_audio_answers_one_line(self, line: Line, room: Room) -> None:
         room.answers()
         result = (await call(line, room)).result
@@ -112,6 +118,59 @@ class TestRoomsWithoutPicture:
     async def test_a_short_call_says_nothing_of_the_picture(self, line: Line, room: Room) -> None:
         room.answers()
         assert (await call(line, room, duration_seconds=0.3)).result.advisories == ()
+
+
+class TestChangesInTheCall:
+    """RFC 3264 §8: a room may put its video off or elsewhere at any time."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"port": 0},
+            {"direction": "inactive"},
+            {"direction": "sendonly"},
+            {"host": "0.0.0.0"},
+            {"port": 9},
+            {"number": 98},
+        ],
+        ids=["turned off", "inactive", "held", "held the old way", "another port", "another number"],
+    )
+    async def test_video_put_off_or_elsewhere_ends_and_is_held_against_nobody(
+        self, line: Line, room: Room, change: dict[str, Any]
+    ) -> None:
+        change = dict(change)
+        direction = change.pop("direction", "sendrecv")
+        number = change.pop("number", 99)
+        offer = re.sub(r"(?<=[ :])99(?=[ \r])", str(number), room.sdp_with_video(direction, **change))
+        result, sent = await self.changed(line, room, offer)
+        assert (result.outcome, result.grade, result.reason) == (Outcome.REACHED, Grade.GOOD, None)
+        assert result.advisories == ()
+        assert [stream.kind for stream in result.media] == ["audio"]
+        assert sent < 40  # of some 120 packets in 2.2 s
+
+    async def test_a_session_that_is_only_refreshed_goes_on(self, line: Line, room: Room) -> None:
+        result, _ = await self.changed(line, room, room.sdp_with_video())
+        assert [stream.kind for stream in result.media] == ["audio", "video"]
+        assert result.media[1].frames_lost == 0
+
+    async def changed(self, line: Line, room: Room, offer: str) -> tuple[ProbeResult, int]:
+        """Have the room offer another session soon; return the result, and how many packets of video it got."""
+        room.answers(sdp=room.sdp_with_video())
+        task = line.calling(room.uri, **VIDEO)
+        await line.until(lambda: room.video_echo._place > 10)
+        invite = room.requests[0]
+        peer = parsed_address(invite)
+        room.send(room.request(invite, "INVITE", body=offer), peer)
+        await room.until(lambda: any(": 1 INVITE" in answer for answer in room.responses))
+        room.send(room.request(invite, "ACK"), peer)
+        return (await task).result, room.video_echo._place
+
+
+def parsed_address(invite: str) -> tuple[str, int]:
+    """Return where the caller of an INVITE wants to be reached."""
+    contact = re.search(r"@([0-9.]+):([0-9]+)", header(invite, "Contact"))
+    assert contact
+    return contact[1], int(contact[2])
 
 
 class TestEnds:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.errors import CardError, LocalFaultError
 from bridge_monitor.net.testcard import Card
 from bridge_monitor.probes.cards import Cards
 
@@ -67,3 +67,27 @@ async def test_a_failure_is_told_and_the_next_call_tries_again() -> None:
     with pytest.raises(LocalFaultError, match="no encoder"):
         await cards.of(1_000_000, 25)
     assert (await cards.of(1_000_000, 25)).bitrate_bps == 1_000_000
+
+
+async def test_a_card_that_takes_too_long_is_told_and_made_all_the_same() -> None:
+    """A call must not be up later than planned; the next one finds the card."""
+    maker = Maker()
+    maker.gate.clear()
+    cards = Cards("x", maker.encode, patience=0.01)
+    with pytest.raises(CardError, match=r"not ready within 0\.01 s"):
+        await cards.of(1_000_000, 25)
+    maker.gate.set()
+    await asyncio.gather(*cards._making.values())
+    assert (await cards.of(1_000_000, 25)).title == "x"
+    assert len(maker.made) == 1
+
+
+async def test_another_title_makes_other_cards_and_the_same_one_none() -> None:
+    maker = Maker()
+    cards = Cards("Hội nghị", maker.encode)
+    first = await cards.of(1_000_000, 25)
+    cards.retitle("Hội nghị")
+    assert await cards.of(1_000_000, 25) is first
+    cards.retitle("Diễn tập")
+    assert (await cards.of(1_000_000, 25)).title == "Diễn tập"
+    assert [title for title, *_ in maker.made] == ["Hội nghị", "Diễn tập"]

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bridge_monitor.probes.profile import CALLABLE_SCHEMES, REPORT_WAIT_SECONDS, TEARDOWN_SECONDS, Profile, Route
+from bridge_monitor.probes.profile import (
+    CALLABLE_SCHEMES,
+    CARD_PATIENCE_SECONDS,
+    REPORT_WAIT_SECONDS,
+    TEARDOWN_SECONDS,
+    Profile,
+    Route,
+)
 from bridge_monitor.quality import Thresholds
 
 
@@ -26,6 +35,13 @@ def test_the_longest_call_waits_for_the_answer_the_report_and_the_bye() -> None:
     profile = Profile("room", duration_seconds=20.0, answer_timeout_seconds=8.0)
     assert profile.longest_call_seconds == pytest.approx(8 + 20 + REPORT_WAIT_SECONDS + TEARDOWN_SECONDS)
     assert 20 < profile.usual_call_seconds < profile.longest_call_seconds
+
+
+def test_a_call_with_video_may_have_to_wait_for_its_card_first() -> None:
+    plain = Profile("room", duration_seconds=20.0)
+    assert replace(plain, video_bps=1_000_000).longest_call_seconds == pytest.approx(
+        plain.longest_call_seconds + CARD_PATIENCE_SECONDS
+    )
 
 
 def test_a_short_call_that_is_answered_late_is_not_up_longer_than_said() -> None:

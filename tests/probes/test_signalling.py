@@ -177,7 +177,7 @@ class TestWhatCannotBe:
         with pytest.raises(LocalProtocolError, match="no socket yet"):
             dialog.acknowledge()
         with pytest.raises(LocalProtocolError, match="no channel yet"):
-            await dialog.until_hung_up(asyncio.get_running_loop().create_future())
+            await dialog.until_hung_up(asyncio.get_running_loop().create_future(), changed=lambda _event: None)
         with pytest.raises(LocalProtocolError, match="no destination yet"):
             _ = dialog._towards
         await dialog.reach(SipUri.parse("sip:room@127.0.0.1"))

@@ -20,6 +20,7 @@ from bridge_monitor.sdp import (
     offer_video,
     parse,
     reanswer,
+    settle,
 )
 
 AUDIO = audio_offer(host="192.0.2.1", rtp_port=40000, session_id=7)
@@ -182,6 +183,38 @@ class TestOfferInsideACall:
         assert reanswer(broken, (HEAD + VIDEO).encode()) == NegotiationFailure(
             "malformed", "our current description has no port for video's RTCP"
         )
+
+
+class TestSettled:
+    """RFC 3264 §6, §8: what an answer refuses is no part of the session, until it is offered and taken anew."""
+
+    def test_an_answer_that_takes_all_leaves_the_offer_as_it_was(self) -> None:
+        assert settle(OFFER.to_bytes(), (HEAD + VIDEO).encode()) == OFFER.to_bytes()
+
+    @pytest.mark.parametrize("refusal", ["m=video 0 RTP/AVP 96\r\n", ""], ids=["port 0", "no line at all"])
+    def test_a_refused_line_is_refused_by_us_as_well(self, refusal: str) -> None:
+        settled = parse(settle(OFFER.to_bytes(), (HEAD + refusal).encode()))
+        assert settled.origin is not None
+        assert [(line.kind, line.port) for line in settled.media] == [("audio", 40000), ("video", 0)]
+        assert (settled.origin.version, settled.media[1].attributes) == (2, ())
+
+    def test_video_offered_again_after_its_refusal_gets_no_port_of_ours(self) -> None:
+        """Its port may be another call's by now."""
+        settled = settle(OFFER.to_bytes(), (HEAD + "m=video 0 RTP/AVP 96\r\n").encode())
+        answer = reanswer(settled, (HEAD + VIDEO).encode())
+        assert isinstance(answer, SessionDescription)
+        assert [line.port for line in answer.media] == [40000, 0]
+        again = reanswer(answer.to_bytes(), (HEAD + VIDEO).encode())
+        assert again == answer  # nothing has changed since
+
+    @pytest.mark.parametrize("answer", [b"x", HEAD.replace("6000", "0").encode()], ids=["unreadable", "all refused"])
+    def test_what_ends_the_call_anyway_changes_nothing(self, answer: bytes) -> None:
+        assert settle(OFFER.to_bytes(), answer) == OFFER.to_bytes()
+
+    def test_an_offer_of_one_line_or_without_origin_is_left_alone(self) -> None:
+        assert settle(AUDIO.to_bytes(), b"") == AUDIO.to_bytes()
+        nameless = OFFER.to_bytes().replace(b"o=- 7 1 IN IP4 192.0.2.1\r\n", b"")
+        assert settle(nameless, HEAD.encode()) == nameless
 
 
 @given(
