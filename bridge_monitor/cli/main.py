@@ -150,11 +150,15 @@ def probe(
     ramp: Annotated[
         bool, typer.Option("--ramp", help="Call with video at rising rates until loss surely begins.")
     ] = False,
-    ramp_from: Annotated[str, typer.Option("--from", help="First rate of --ramp, headers included.")] = "500k",
+    ramp_from: Annotated[
+        str | None, typer.Option("--from", help="First rate of --ramp, headers included; 500k by default.")
+    ] = None,
     ramp_to: Annotated[
-        str, typer.Option("--to", help="Last rate of --ramp; the site's caps may end it before.")
-    ] = "4M",
-    ramp_step: Annotated[str, typer.Option("--step", help="From one rate of --ramp to the next.")] = "500k",
+        str | None, typer.Option("--to", help="Last rate of --ramp, 4M by default; the site's caps may end it before.")
+    ] = None,
+    ramp_step: Annotated[
+        str | None, typer.Option("--step", help="From one rate of --ramp to the next; 500k by default.")
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print the SIP ladder and each message.")] = False,
     tone: Annotated[
         bool, typer.Option("--tone", help="Send an audible 1 kHz tone instead of digital silence.")
@@ -200,9 +204,8 @@ def probe(
         state_dir=state_dir,
         as_json=as_json,
     )
-    if ramp:
-        return run_ramp(wish, RampWish.parse(ramp_from, ramp_to, ramp_step, language(lang)), language(lang))
-    return run_probe(wish, language(lang))
+    rates = RampWish.parse(ramp_from, ramp_to, ramp_step, language(lang), is_wanted=ramp)
+    return run_ramp(wish, rates, language(lang)) if rates else run_probe(wish, language(lang))
 
 
 @app.command("check-config")

@@ -48,6 +48,7 @@ from bridge_monitor.probes.shapes import Finished
 _RATE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kM]|m)?(?: ?bit/s)?", re.ASCII)
 _TIMES: Final = {None: 1, "k": 1_000, "m": 1_000_000, "M": 1_000_000}
 _NAMES: Final = {"outbound": "ramp_outbound", "inbound": "ramp_inbound", "round_trip": "ramp_round_trip"}
+_DEFAULTS: Final = {"--from": "500k", "--to": "4M", "--step": "500k"}
 _CELLS: Final = 24
 _BETWEEN_CALLS_SECONDS: Final = 0.5
 _COLUMN: Final = 16
@@ -62,12 +63,21 @@ class RampWish:
     step: int
 
     @classmethod
-    def parse(cls, low: str, high: str, step: str, lang: Lang) -> RampWish:
-        """Read the rates of the command line; refuse what is none."""
-        wish = cls(*(_rate(value, lang) for value in (low, high, step)))
+    def parse(
+        cls, low: str | None, high: str | None, step: str | None, lang: Lang, *, is_wanted: bool
+    ) -> RampWish | None:
+        """Read the rates of the command line; refuse what is none, and rates of no ramp. None if no ramp is wanted."""
+        written = {"--from": low, "--to": high, "--step": step}
+        given = {name: value for name, value in written.items() if value is not None}
+        if not is_wanted:
+            if given:
+                refuse(text("rates_of_no_ramp", lang, options=", ".join(given)))
+            return None
+        wish = cls(*(_rate(value, lang) for value in (_DEFAULTS | given).values()))
         if not LOWEST_BITRATE <= wish.low <= wish.high <= HIGHEST_BITRATE or wish.step < 1:
             bounds = {"low": bits(LOWEST_BITRATE), "high": bits(HIGHEST_BITRATE)}
-            refuse(text("rate_bounds", lang, value=f"--from {low} --to {high} --step {step}", **bounds))
+            words = " ".join(f"{name} {value}" for name, value in (_DEFAULTS | given).items())
+            refuse(text("rate_bounds", lang, value=words, **bounds))
         if (wish.high - wish.low) / wish.step > MOST_STEPS:
             refuse(text("too_many_steps", lang, low=bits(wish.low), high=bits(wish.high), most=MOST_STEPS))
         return wish
@@ -121,7 +131,8 @@ async def _climb(plan: Plan, top: Plan, wish: ProbeWish, ramp: Ramp, lang: Lang)
     interrupted = refused = False
     last: Finished | None = None
     # The slot is held at the highest rate, so that a running daemon's caps hold throughout.
-    async with open_centre(plan.centre) as centre, held_slot(top, centre, wish):
+    # The cards of its rates are made one by one, since encoding beside a call would spoil it.
+    async with open_centre(replace(plan.centre, video=frozenset())) as centre, held_slot(top, centre, wish):
         while (rate := ramp.next_rate()) is not None and not interrupted:
             if last is not None:
                 await asyncio.sleep(_BETWEEN_CALLS_SECONDS)
@@ -170,7 +181,9 @@ class _View:
         if last.result.outcome is not Outcome.REACHED:
             output().print(result_panel(last.result, self._lang, self._plan.name))
         elif not self._ramp.steps[-1].measured() and not last.result.invalid:
-            output().print(text("ramp_no_video", self._lang), style="yellow")
+            gone_at = self._ramp.picture_gone_at()
+            key = "ramp_no_video" if gone_at is None else "ramp_video_gone"
+            output().print(text(key, self._lang, rate=bits(gone_at or 0)), style="yellow")
         clean = self._ramp.clean()
         for way, begins in self._ramp.begins().items():
             output().print(self._finding(way, clean[way], begins))

@@ -337,6 +337,14 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "điểm cầu không nhận hoặc không gửi hình ảnh: không đo được tốc độ nào",
         "the room takes or sends no video: no rate can be measured",
     ),
+    "ramp_video_gone": (
+        "ở {rate} không còn nhận được hình ảnh nào: đường truyền không tải được tốc độ này, hoặc điểm cầu đã tắt hình",
+        "at {rate} no picture came any more: the line does not carry this rate, or the room has switched video off",
+    ),
+    "rates_of_no_ramp": (
+        "{options} chỉ dùng cùng --ramp; hãy thêm --ramp hoặc bỏ {options}",
+        "{options} only goes with --ramp; add --ramp, or leave it out",
+    ),
     "ramp_clean": (
         "{way}: sạch đến {clean}, không thấy mất gói cho đến hết",
         "{way}: clean up to {clean}, no loss to the end",

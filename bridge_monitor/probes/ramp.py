@@ -5,7 +5,6 @@ Owns the order of rates, and what was found at each and in all; pure: it places 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -134,6 +133,12 @@ class Ramp:
             found.update(dict.fromkeys(self.lossy(step), step.rate_bps))
         return found
 
+    def picture_gone_at(self) -> int | None:
+        """Return the rate at which nothing of the video could be counted, though it could at a lower one."""
+        if len(self.steps) < 2 or self.steps[-1].measured() or not self.steps[-1].is_valid:
+            return None
+        return self.steps[-1].rate_bps
+
     def clean(self) -> dict[str, int | None]:
         """Return the highest rate below that at which nothing speaks of loss, by direction; None if there is none."""
         found: dict[str, int | None] = {}
@@ -178,15 +183,12 @@ class Ramp:
         return any(seen.lower_bound < self.limit <= seen.ratio for seen in step.measured().values())
 
 
-def rising(low: int, high: int, step: int, most: Iterable[float | None] = ()) -> tuple[int, ...]:
-    """Return the rates from ``low`` to ``high``, both included, none above what is allowed.
+def rising(low: int, high: int, step: int) -> tuple[int, ...]:
+    """Return the rates from ``low`` to ``high``, both included.
 
     Args:
         low: First rate, bit/s.
         high: Last rate.
-        step: From one to the next.
-        most: Highest rates allowed; None allows all.
+        step: From one to the next; the last may be shorter.
     """
-    highest = min([high, *(bound for bound in most if bound is not None)])
-    rates: Sequence[int] = [*range(low, high, step), high]
-    return tuple(rate for rate in rates if rate <= highest)
+    return (*range(low, high, step), high)
