@@ -11,7 +11,8 @@ their way to the one place that turns them into an outcome, or our own bug.
     ├── RefusedError             a call that must not be placed now: window, guard, cap, slot
     ├── LocalFaultError          this machine's fault, never a room's
     │   ├── PortsExhaustedError  no local port or row left in the media engine
-    │   └── EngineDiedError      the media engine's process ended
+    │   ├── EngineDiedError      the media engine's process ended
+    │   └── CardError        the picture that video calls show can't be made here
     ├── RemoteProtocolError      a peer sent what the protocol forbids
     │   ├── SipSyntaxError       RFC 3261 §25
     │   ├── SdpSyntaxError       RFC 8866 §9
@@ -95,6 +96,12 @@ class EngineDiedError(LocalFaultError):
     """The media engine's process ended while the call was up."""
 
     reason = "media_engine_died"
+
+
+class CardError(LocalFaultError):
+    """The test card of a rate can't be encoded here, or not in time."""
+
+    reason = "test_card"
 
 
 class RemoteProtocolError(BridgeMonitorError):

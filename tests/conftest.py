@@ -30,16 +30,22 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class Peer(NamedTuple):
-    """A real program that tests run against, and the Debian package it comes from."""
+    """A real program that tests run against (or a file of one, by its path), and the Debian package it comes from."""
 
     program: str
     package: str
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is installed."""
+        return Path(self.program).exists() if "/" in self.program else shutil.which(self.program) is not None
 
 
 # The name in @pytest.mark.peer(name), and what it stands for; scripts/test installs the same packages.
 PEERS: Final = {
     "sipp": Peer("sipp", "sip-tester"),
     "baresip": Peer("baresip", "baresip-core"),
+    "baresip-video": Peer("/usr/lib/baresip/modules/avcodec.so", "baresip-ffmpeg"),
     "linphone": Peer("lp-auto-answer", "linphone-cli"),
     "irtt": Peer("irtt", "irtt"),
     "tshark": Peer("tshark", "tshark"),
@@ -81,7 +87,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("peer"):
         for name in mark.args:
             peer = PEERS[name]
-            if shutil.which(peer.program) is None:
+            if not peer.is_there:
                 missing.append(f"{peer.program} is not installed (Debian package {peer.package})")
     if item.get_closest_marker("root") and (problem := _namespace_problem()):
         missing.append(f"network namespaces can't be made here: {problem}")
@@ -243,5 +249,5 @@ def _leaves_no_orphan_behind() -> Iterator[None]:
 
 def pytest_report_header() -> str:
     """Name the missing peers at the top of the run."""
-    missing = [f"{peer.program} ({peer.package})" for peer in PEERS.values() if shutil.which(peer.program) is None]
+    missing = [f"{peer.program} ({peer.package})" for peer in PEERS.values() if not peer.is_there]
     return f"python {sys.version.split()[0]}, peers missing: {', '.join(missing) or 'none'}"

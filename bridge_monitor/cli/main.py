@@ -147,6 +147,18 @@ def probe(
     pcap_payload: Annotated[
         bool, typer.Option("--pcap-payload", help="Keep what was heard in the file; left out otherwise.")
     ] = False,
+    ramp: Annotated[
+        bool, typer.Option("--ramp", help="Call with video at rising rates until loss surely begins.")
+    ] = False,
+    ramp_from: Annotated[
+        str | None, typer.Option("--from", help="First rate of --ramp, headers included; 500k by default.")
+    ] = None,
+    ramp_to: Annotated[
+        str | None, typer.Option("--to", help="Last rate of --ramp, 4M by default; the site's caps may end it before.")
+    ] = None,
+    ramp_step: Annotated[
+        str | None, typer.Option("--step", help="From one rate of --ramp to the next; 500k by default.")
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print the SIP ladder and each message.")] = False,
     tone: Annotated[
         bool, typer.Option("--tone", help="Send an audible 1 kHz tone instead of digital silence.")
@@ -165,10 +177,16 @@ def probe(
     to a site: a running daemon is asked for the slot, and keeps the result. Without one, a URI can be called with
     `--any-target`, for example an echo room of your own: `bridge-monitor probe sip:echo@192.0.2.7 --any-target`.
 
+    With `--ramp` the calls carry video at rising rates (`--from 500k --to 4M --step 500k`), until loss has begun beyond
+    doubt: the table shows what the line carries, and where it ends. The site's caps and windows bound it, and its
+    results leave the site's verdict alone, since the load was our choice.
+
     Ends with 0 good, 1 degraded or busy, 2 failed, 3 untested, invalid, refused, or a usage or configuration error (the
-    convention of monitoring plugins). Ctrl-C ends the call properly and shows what was found so far.
+    convention of monitoring plugins); a ramp with 1 where it found loss. Ctrl-C ends the call properly and shows what
+    was found so far.
     """
     from bridge_monitor.cli.probe import ProbeWish, run_probe
+    from bridge_monitor.cli.ramp import RampWish, run_ramp
 
     wish = ProbeWish(
         target=target,
@@ -186,7 +204,8 @@ def probe(
         state_dir=state_dir,
         as_json=as_json,
     )
-    return run_probe(wish, language(lang))
+    rates = RampWish.parse(ramp_from, ramp_to, ramp_step, language(lang), is_wanted=ramp)
+    return run_ramp(wish, rates, language(lang)) if rates else run_probe(wish, language(lang))
 
 
 @app.command("check-config")

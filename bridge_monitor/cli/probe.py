@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ class ProbeWish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """Whom to call, resolved: the call, the site's name, where from, and why it may never be."""
 
     site: CallSite
@@ -88,21 +89,32 @@ class _Plan:
     configuration: configuration_files.Configuration | None = None
     obstacle: str | None = None
 
+    @property
+    def bandwidth_cap_bps(self) -> float:
+        """What its site's caps let one call take; the daemon, if one runs, adds up the others beside it."""
+        loaded, code = self.configuration, self.site.target.site
+        if loaded is None or code is None:
+            return math.inf
+        site = loaded.inventory[code]
+        province = loaded.inventory.province_of(code)
+        caps = (loaded.caps.total, loaded.caps.of_province(province), loaded.caps.of_carrier(site.carrier))
+        return min(cap.bandwidth_bps or math.inf for cap in caps)
+
 
 def run_probe(wish: ProbeWish, lang: Lang) -> int:
     """Place the calls asked for; return the exit code of the worst."""
     try:
-        plan = _plan_any(wish, lang) if wish.any_target else _plan_site(wish, lang)
+        plan = plan_of(wish, lang)
     except ConfigError as error:
         show_problems(error, lang)
         return EXIT_UNKNOWN
-    reason = _refusal(plan, wish)
+    reason = refusal_of(plan, wish)
     if reason is not None:
-        return _show_refusal(reason, plan, wish, lang)
+        return show_refusal(reason, plan, wish, lang)
     try:
         return run_interruptibly(_call(plan, wish, lang))
     except RefusedError as error:
-        return _show_refusal(error.reason, plan, wish, lang)
+        return show_refusal(error.reason, plan, wish, lang)
     except LocalFaultError as error:
         refuse(text("local_fault", lang, why=error))
 
@@ -117,10 +129,19 @@ def worst_exit_code(codes: Iterable[int]) -> int:
     return max(codes, key=_BY_SEVERITY.index, default=EXIT_UNKNOWN)
 
 
+def plan_of(wish: ProbeWish, lang: Lang) -> Plan:
+    """Return whom to call and how.
+
+    Raises:
+        ConfigError: The configuration has errors.
+    """
+    return _plan_any(wish, lang) if wish.any_target else _plan_site(wish, lang)
+
+
 # --- whom and how ----------------------------------------------------------------------------------------------------
 
 
-def _plan_any(wish: ProbeWish, lang: Lang) -> _Plan:
+def _plan_any(wish: ProbeWish, lang: Lang) -> Plan:
     try:
         SipUri.parse(wish.target)
     except SipSyntaxError as error:
@@ -131,7 +152,7 @@ def _plan_any(wish: ProbeWish, lang: Lang) -> _Plan:
     if not _can_be_called(wish.target, profile):
         refuse(text("not_callable", lang, target=wish.target))
     site = CallSite(Target(None, wish.target), profile, Route(), profile.thresholds_for("default"))
-    return _Plan(site, "", CentreSettings(state_dir=wish.state_dir or default_state_dir()))
+    return Plan(site, "", CentreSettings(state_dir=wish.state_dir or default_state_dir()))
 
 
 def _can_be_called(target: str, profile: Profile) -> bool:
@@ -142,7 +163,7 @@ def _can_be_called(target: str, profile: Profile) -> bool:
         return False
 
 
-def _plan_site(wish: ProbeWish, lang: Lang) -> _Plan:
+def _plan_site(wish: ProbeWish, lang: Lang) -> Plan:
     if wish.config is None:
         refuse(text("probe_needs_config", lang))
     loaded = configuration_files.load(wish.config, now=clock.utc(clock.posix_now()), lang=lang)
@@ -151,14 +172,19 @@ def _plan_site(wish: ProbeWish, lang: Lang) -> _Plan:
         refuse(text("no_such_site", lang, target=wish.target))
     if wish.profile is not None and wish.profile not in loaded.profiles:
         refuse(text("no_such_profile", lang, profile=wish.profile, known=", ".join(loaded.profiles)))
-    centre = replace(CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE)
+    centre = replace(
+        CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE, video=frozenset()
+    )
     book = CallBook(loaded.inventory, loaded.profiles, loaded.provinces, loaded.carriers)
     if not site.testable:
         profile = Profile(wish.profile or "", kind=wish.kind or "sip")
         never = CallSite(Target(site.code, site.endpoint or ""), profile, Route(), profile.thresholds_for(site.tier))
-        return _Plan(never, site.name, centre, loaded, "not_testable")
+        return Plan(never, site.name, centre, loaded, "not_testable")
     profile = loaded.profiles[wish.profile or site.probe or ""]
-    return _Plan(book.look_up(site, _adjust(profile, wish, lang)), site.name, centre, loaded)
+    profile = _adjust(profile, wish, lang)
+    if profile.has_video:
+        centre = replace(centre, video=frozenset({profile.video_rate}))
+    return Plan(book.look_up(site, profile), site.name, centre, loaded)
 
 
 def _find(loaded: configuration_files.Configuration, target: str) -> Site | None:
@@ -180,14 +206,18 @@ def _adjust(profile: Profile, wish: ProbeWish, lang: Lang) -> Profile:
     )
 
 
-def _refusal(plan: _Plan, wish: ProbeWish) -> str | None:
+def refusal_of(plan: Plan, wish: ProbeWish) -> str | None:
     """Return why no call may be placed now, or None.
 
     The event's windows are kept; --outside-window lifts them, but never those of guard and conference.
     """
     if plan.configuration is None:
         return None
-    return plan.obstacle or timetable(plan.configuration.event).refusal(
+    if plan.obstacle:
+        return plan.obstacle
+    if plan.site.profile.bandwidth_bps > plan.bandwidth_cap_bps:
+        return "bandwidth_above_cap"
+    return timetable(plan.configuration.event).refusal(
         clock.posix_now(), plan.site.profile.longest_call_seconds, outside_window=wish.outside_window
     )
 
@@ -195,18 +225,18 @@ def _refusal(plan: _Plan, wish: ProbeWish) -> str | None:
 # --- the calls -------------------------------------------------------------------------------------------------------
 
 
-async def _call(plan: _Plan, wish: ProbeWish, lang: Lang) -> int:
+async def _call(plan: Plan, wish: ProbeWish, lang: Lang) -> int:
     codes: list[int] = []
     capture = CallCapture(wish.pcap, keep_payload=wish.pcap_payload) if wish.pcap else None
     with capture or contextlib.nullcontext():
-        async with open_centre(plan.centre) as centre, _slot(plan, centre, wish) as slot:
+        async with open_centre(plan.centre) as centre, held_slot(plan, centre, wish) as slot:
             while len(codes) < wish.count:
                 if codes:
                     await asyncio.sleep(_BETWEEN_CALLS_SECONDS)
-                    if reason := _refusal(plan, wish):
-                        codes.append(_show_refusal(reason, plan, wish, lang))
+                    if reason := refusal_of(plan, wish):
+                        codes.append(show_refusal(reason, plan, wish, lang))
                         break
-                finished, interrupted = await _call_once(plan, centre, wish, lang, capture)
+                finished, interrupted = await call_once(plan, centre, wish, lang, capture)
                 if slot is not None and not await slot.tell(finished.result, finished.evidence):
                     messages().print(text("result_not_kept", lang), style="yellow")
                 _show(finished, plan, wish, lang)
@@ -219,13 +249,18 @@ async def _call(plan: _Plan, wish: ProbeWish, lang: Lang) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _slot(plan: _Plan, centre: CallCentre, wish: ProbeWish) -> AsyncIterator[Slot | None]:
+async def held_slot(plan: Plan, centre: CallCentre, wish: ProbeWish) -> AsyncIterator[Slot | None]:
     """Hold the site for ourselves: the daemon's slot if one runs, and the host's lock in any case."""
     key = plan.site.target.site or plan.site.target.uri
     async with contextlib.AsyncExitStack() as stack:
         slot = None
         if plan.configuration is not None:
-            held = daemon_slot(centre.settings.state_dir, key, outside_window=wish.outside_window)
+            held = daemon_slot(
+                centre.settings.state_dir,
+                key,
+                outside_window=wish.outside_window,
+                bandwidth_bps=plan.site.profile.bandwidth_bps,
+            )
             slot = await stack.enter_async_context(held)
         if not centre.locks.acquire(key):
             raise RefusedError("site_in_call", f"site {key} is in another test call")
@@ -233,8 +268,8 @@ async def _slot(plan: _Plan, centre: CallCentre, wish: ProbeWish) -> AsyncIterat
         yield slot
 
 
-async def _call_once(
-    plan: _Plan, centre: CallCentre, wish: ProbeWish, lang: Lang, capture: CallCapture | None
+async def call_once(
+    plan: Plan, centre: CallCentre, wish: ProbeWish, lang: Lang, capture: CallCapture | None
 ) -> tuple[Finished, bool]:
     """Place one call; return what it found, and whether it was interrupted."""
     interrupted = False
@@ -264,7 +299,7 @@ async def _call_once(
 class _Watch:
     """Shows each phase as it passes, on a terminal."""
 
-    def __init__(self, console: Console, plan: _Plan, lang: Lang) -> None:
+    def __init__(self, console: Console, plan: Plan, lang: Lang) -> None:
         self._console = console
         self._lang = lang
         self._seconds = plan.site.profile.stream_seconds
@@ -291,7 +326,7 @@ class _Watch:
             self._status.update(name)
 
 
-def _show(finished: Finished, plan: _Plan, wish: ProbeWish, lang: Lang) -> None:
+def _show(finished: Finished, plan: Plan, wish: ProbeWish, lang: Lang) -> None:
     console = output()
     if wish.as_json:
         console.out(json.dumps(finished.result.to_dict(), ensure_ascii=False), highlight=False)
@@ -303,7 +338,8 @@ def _show(finished: Finished, plan: _Plan, wish: ProbeWish, lang: Lang) -> None:
     console.print(result_panel(finished.result, lang, plan.name))
 
 
-def _show_refusal(reason: str, plan: _Plan, wish: ProbeWish, lang: Lang) -> int:
+def show_refusal(reason: str, plan: Plan, wish: ProbeWish, lang: Lang) -> int:
+    """Say why no call was placed; return the exit code."""
     if wish.as_json:
         result = refused(plan.site, reason, vantage=plan.centre.vantage).result
         output().out(json.dumps(result.to_dict(), ensure_ascii=False), highlight=False)

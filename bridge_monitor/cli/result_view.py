@@ -55,6 +55,9 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
     "next": ("Việc cần làm", "What to do"),
     "why_invalid": ("Phép đo không hợp lệ, lỗi phía ta", "Measurement invalid, our own fault"),
     "advisory": ("Lưu ý cho điểm cầu", "Advisory for the room"),
+    "frames": ("khung hình", "frames"),
+    "frames_lost": ("mất {lost} trong {expected} ({ratio})", "{lost} of {expected} lost ({ratio})"),
+    "frame_rate": ("{rate:.1f} khung hình/giây", "{rate:.1f} frames/s"),
     "not_measured": ("không đo được", "not measured"),
     "again": ("gửi lại", "retransmission"),
     "us": ("ta", "us"),
@@ -108,7 +111,7 @@ def result_panel(result: ProbeResult, lang: Lang, name: str = "") -> RenderableT
     parts: list[RenderableType] = [head, facts, Text(), _phases(result, lang)]
     for stream in result.media:
         parts += [Text(), _media_title(stream), _media(stream, lang)]
-        if line := level_line(stream, lang):
+        if line := level_line(stream, lang) or _frames(stream, lang):
             parts.append(line)
     title = " · ".join(part for part in (result.target.site, name, result.target.uri) if part)
     return Panel(Group(*parts), title=Text(title), border_style=style, box=ROUNDED, expand=False)
@@ -187,6 +190,20 @@ def _media(stream: MediaResult, lang: Lang) -> RenderableType:
             "",
         )
     return table
+
+
+def _frames(stream: MediaResult, lang: Lang) -> Text | None:
+    """Return what became of a video's frames; None if none came."""
+    if stream.frames_expected is None or stream.frames_lost is None:
+        return None
+    ratio = stream.frames_lost / stream.frames_expected if stream.frames_expected else None
+    lost = label("frames_lost", lang).format(
+        lost=stream.frames_lost, expected=stream.frames_expected, ratio=percent(ratio)
+    )
+    line = Text.assemble("  ", (label("frames", lang), "dim"), "  ", (lost, "red" if stream.frames_lost else ""))
+    if stream.frame_rate is not None:
+        line.append("  " + label("frame_rate", lang).format(rate=stream.frame_rate))
+    return line
 
 
 def _media_title(stream: MediaResult) -> Text:

@@ -19,7 +19,7 @@ from bridge_monitor import config as configuration_files
 from bridge_monitor.cli.console import EXIT_GOOD, EXIT_UNKNOWN, configure_log, messages, refuse, show_problems
 from bridge_monitor.cli.texts import refusal, text
 from bridge_monitor.config import Configuration, contacts, settings
-from bridge_monitor.daemon.centre import CallCentre, CentreSettings, open_centre
+from bridge_monitor.daemon.centre import CallCentre, CentreSettings, open_centre, video_rates
 from bridge_monitor.daemon.collector import settle_collector
 from bridge_monitor.daemon.service import Service
 from bridge_monitor.domain.wording import Lang
@@ -95,6 +95,8 @@ class Loader:
             fresh = replace(fresh, reference=first.reference)
         warnings = [self._warning("kept_until_restart", keys=", ".join(changed))] if changed else []
         rows = first.caps.total.calls_at_once or len(first.inventory)
+        if video_rates(fresh) and not video_rates(first):
+            rows //= 2  # a call with video needs two of them
         caps = fresh.caps
         if (caps.total.calls_at_once or len(fresh.inventory)) > rows:
             caps = replace(caps, total=replace(caps.total, calls_at_once=rows))

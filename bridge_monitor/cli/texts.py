@@ -303,6 +303,64 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "bộ phận gửi nhận gói của responder đã dừng; thông báo của nó ở phía trên",
         "the responder's media process has ended; its message is above",
     ),
+    "not_a_rate": (
+        "{value} không phải tốc độ; hãy viết như 500k, 2M hoặc 1.5M (bit mỗi giây)",
+        "{value} is no rate; write it like 500k, 2M or 1.5M (bits a second)",
+    ),
+    "rate_bounds": (
+        "tốc độ phải từ {low} đến {high}, và --from không lớn hơn --to; đã ghi {value}",
+        "rates go from {low} to {high}, and --from must not be above --to; this was {value}",
+    ),
+    "too_many_steps": (
+        "từ {low} đến {high} là hơn {most} cuộc gọi; hãy tăng --step",
+        "from {low} to {high} it would be more than {most} calls; make --step larger",
+    ),
+    "ramp_needs_media": (
+        "--ramp cần cuộc gọi có âm thanh và hình ảnh; hãy bỏ --kind và chọn hồ sơ loại sip",
+        "--ramp needs calls with sound and picture; leave --kind out and choose a profile of kind sip",
+    ),
+    "ramp_of_one": (
+        "--ramp tự gọi nhiều lần và không ghi tệp: hãy bỏ {options}",
+        "--ramp places its own series of calls and writes no file: leave {options} out",
+    ),
+    "ramp_capped": (
+        "giới hạn băng thông của điểm cầu này chỉ cho đến {rate}",
+        "the caps of this site let it rise to {rate} only",
+    ),
+    "ramp_rate": ("Tốc độ", "Rate"),
+    "ramp_outbound": ("đến điểm cầu", "to the room"),
+    "ramp_inbound": ("từ điểm cầu", "from the room"),
+    "ramp_round_trip": ("khứ hồi", "round trip"),
+    "ramp_frames": ("khung hình mất", "frames lost"),
+    "ramp_invalid": ("phép đo không hợp lệ: {why}", "measurement invalid: {why}"),
+    "ramp_no_video": (
+        "điểm cầu không nhận hoặc không gửi hình ảnh: không đo được tốc độ nào",
+        "the room takes or sends no video: no rate can be measured",
+    ),
+    "ramp_video_gone": (
+        "ở {rate} không còn nhận được hình ảnh nào: đường truyền không tải được tốc độ này, hoặc điểm cầu đã tắt hình",
+        "at {rate} no picture came any more: the line does not carry this rate, or the room has switched video off",
+    ),
+    "rates_of_no_ramp": (
+        "{options} chỉ dùng cùng --ramp; hãy thêm --ramp hoặc bỏ {options}",
+        "{options} only goes with --ramp; add --ramp, or leave it out",
+    ),
+    "ramp_clean": (
+        "{way}: sạch đến {clean}, không thấy mất gói cho đến hết",
+        "{way}: clean up to {clean}, no loss to the end",
+    ),
+    "ramp_begins": (
+        "{way}: sạch đến {clean}, chắc chắn mất gói từ {begins} (cận dưới 95 %: {bound})",
+        "{way}: clean up to {clean}, loss surely begins at {begins} (95 % lower bound: {bound})",
+    ),
+    "ramp_never_clean": (
+        "{way}: mất gói ngay ở tốc độ thấp nhất {begins} (cận dưới 95 %: {bound})",
+        "{way}: lossy from the lowest rate {begins} on (95 % lower bound: {bound})",
+    ),
+    "ramp_in_doubt": (
+        "{way}: chưa kết luận được; hãy đo lâu hơn với --duration",
+        "{way}: in doubt; measure for longer with --duration",
+    ),
     "interrupted": ("Đang kết thúc các cuộc gọi …", "Ending the calls …"),
 }
 

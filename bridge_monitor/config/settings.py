@@ -30,6 +30,7 @@ NOT_TESTABLE: Final = "none"
 _DEFAULT: Final = "default"
 _Seconds = Annotated[float, BeforeValidator(values.duration_between("1 ms", "24 h"))]
 _Bandwidth = Annotated[float, BeforeValidator(values.bandwidth), Field(gt=0)]
+_VideoRate = Annotated[float, BeforeValidator(values.bandwidth_between("64 kbit/s", "14 Mbit/s"))]
 _Ratio = Annotated[float, BeforeValidator(values.ratio), Field(gt=0)]
 _Dscp = Annotated[int, BeforeValidator(values.dscp)]
 _Count = Annotated[int, Field(ge=1, le=100)]
@@ -39,10 +40,13 @@ class _MediaKeys(Strict):
     codecs: Annotated[tuple[Literal["PCMU", "PCMA"], ...], Field(min_length=1)] = ("PCMU", "PCMA")
     large_packets: Annotated[int, Field(ge=0, le=500)] = 0
     tone: bool = False
+    video: _VideoRate | None = None
+    frame_rate: Annotated[int, Field(ge=5, le=30)] = 25
 
 
 class _DscpKeys(Strict):
     audio: _Dscp = 46
+    video: _Dscp = 34
     signalling: _Dscp = 24
 
 
@@ -273,7 +277,10 @@ class _Reader:
             codecs=tuple(dict.fromkeys(keys.media.codecs)),
             large_packets=keys.media.large_packets,
             tone=keys.media.tone,
+            video_bps=round(keys.media.video or 0),
+            video_fps=keys.media.frame_rate,
             dscp_audio=keys.dscp.audio,
+            dscp_video=keys.dscp.video,
             dscp_signalling=keys.dscp.signalling,
             thresholds=MappingProxyType(thresholds),
         )

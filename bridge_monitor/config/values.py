@@ -73,6 +73,20 @@ def bandwidth(value: Any) -> float:
     return float(match[1]) * _PREFIX[match[2]]
 
 
+def bandwidth_between(least: str, most: str) -> Callable[[Any], float]:
+    """Return what parses bandwidths within these bounds, both included."""
+    low, high = bandwidth(least), bandwidth(most)
+
+    def parse(value: Any) -> float:
+        rate = bandwidth(value)
+        if not low <= rate <= high:
+            relation, bound = ("≥", least) if rate < low else ("≤", most)
+            raise ValueError("out_of_range", {"relation": relation, "bound": bound})
+        return rate
+
+    return parse
+
+
 def ratio(value: Any) -> float:
     """Return the ratio, 0–1, of a text such as ``1 %`` or ``0.01``."""
     match = _RATIO.fullmatch(_text(value))

@@ -28,6 +28,7 @@ from bridge_monitor.net.host_drops import HostDrops, KernelCounters
 from bridge_monitor.net.locks import SiteLocks
 from bridge_monitor.net.sip_udp import SipStack, source_address_towards
 from bridge_monitor.probes.call import SipCall
+from bridge_monitor.probes.cards import Cards
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.probes.story import Progress, quiet
 
@@ -38,6 +39,7 @@ _HAND_ORPHAN_PATIENCE: Final = 4.5
 _DRAIN_PATIENCE: Final = 2.0
 _ANY_HOST: Final = "0.0.0.0"  # noqa: S104 - the kernel's choice
 _PORT_PAIRS: Final = 32
+_VIDEO_BY_HAND: Final = 4
 _FAR_AWAY: Final = ("192.0.2.1", 5060)  # documentation addresses (RFC 5737): only a route is looked up
 _SHARE_OF_RANGE: Final = 4
 """A process takes at most this part of a firewall's range: commands by hand run beside the daemon."""
@@ -56,6 +58,8 @@ class CentreSettings:
         sip_port: Port to call from; 0 for any.
         media_host: Address that media are received on; ``0.0.0.0`` for all.
         rtp_ports: First and last local port for media; None for any.
+        title: The event's title, which stands on the test card.
+        video: Rates (bit/s) and paces (frames a second) of the video that its calls will send.
         alone: For the daemon: no other one may use the state directory.
     """
 
@@ -67,6 +71,8 @@ class CentreSettings:
     sip_port: int = 0
     media_host: str = _ANY_HOST
     rtp_ports: tuple[int, int] | None = None
+    title: str = ""
+    video: frozenset[tuple[int, int]] = frozenset()
     alone: bool = False
 
     @classmethod
@@ -90,18 +96,31 @@ class CentreSettings:
             # A route with a source address of its own wants its media there, too.
             media_host=_ANY_HOST if any(route.source for route in routes) else listen.sip_host,
             rtp_ports=listen.rtp_ports,
+            title=configuration.event.title,
+            video=video_rates(configuration),
             alone=not by_hand,
         )
 
     @property
     def engine(self) -> EngineSettings:
         """The media engine's part."""
-        rows = self.calls_at_once + self.reference_calls
+        # Video has a row of its own; a few are kept for calls by hand, whose profile may be another.
+        calls = self.calls_at_once + self.reference_calls
+        rows = calls + (calls if self.video else _VIDEO_BY_HAND)
         pairs = min(_PORT_PAIRS, rows)
         if self.rtp_ports is not None:
             low, high = self.rtp_ports
             pairs = max(1, min(pairs, len(range(low + low % 2, high, 2)) // _SHARE_OF_RANGE))
         return EngineSettings(rows=rows, port_pairs=pairs, port_range=self.rtp_ports, source_host=self.media_host)
+
+
+def video_rates(configuration: Configuration) -> frozenset[tuple[int, int]]:
+    """Return rates and paces of the video that is sent without being asked for by hand."""
+    names = {site.probe or "" for site in configuration.inventory.testable()}
+    profiles = [configuration.profiles[name] for name in names]
+    if configuration.reference.responders:
+        profiles.append(configuration.reference.profile)
+    return frozenset(profile.video_rate for profile in profiles if profile.has_video)
 
 
 def default_state_dir() -> Path:
@@ -179,7 +198,10 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         stack.push_async_callback(drops.stop)
         engine = await MediaEngine.start(settings.engine)
         stack.push_async_callback(engine.close)
-        centre = CallCentre(settings, Equipment(sip, engine, ledger, lag, settings.vantage, drops), locks, ended)
+        cards = Cards(settings.title)
+        cards.prepare(settings.video)
+        equipment = Equipment(sip, engine, ledger, lag, settings.vantage, drops, cards)
+        centre = CallCentre(settings, equipment, locks, ended)
         try:
             yield centre
         finally:

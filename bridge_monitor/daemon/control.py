@@ -27,8 +27,8 @@ SOCKET_NAME: Final = "control.sock"
 class Reserve(Protocol):
     """Takes the slot of a site; returns the reason if it can't be had."""
 
-    def __call__(self, site: str, *, outside_window: bool) -> str | None:
-        """Take it; see `schedule.Planner.reserve` for the reasons."""
+    def __call__(self, site: str, *, outside_window: bool, bandwidth_bps: float | None) -> str | None:
+        """Take it; see `schedule.Planner.reserve` for the reasons, and for a bandwidth other than planned."""
 
 
 class Release(Protocol):
@@ -113,7 +113,12 @@ class ControlServer:
             match request["op"]:
                 case "reserve":
                     site = str(request["site"])
-                    reason = self._reserve(site, outside_window=bool(request.get("outside_window")))
+                    wanted = request.get("bandwidth_bps")
+                    reason = self._reserve(
+                        site,
+                        outside_window=bool(request.get("outside_window")),
+                        bandwidth_bps=None if wanted is None else float(wanted),
+                    )
                     if reason is not None:
                         return {"ok": False, "reason": reason}
                     held[site] = False
@@ -147,14 +152,16 @@ class Slot:
             return False
         return bool(answer.get("ok"))
 
-    async def take(self, site: str, *, outside_window: bool = False) -> None:
+    async def take(self, site: str, *, outside_window: bool = False, bandwidth_bps: float | None = None) -> None:
         """Take the slot.
 
         Raises:
             RefusedError: The daemon says no; its reason is the daemon's.
             LocalFaultError: It does not answer.
         """
-        answer = await self._ask({"op": "reserve", "site": site, "outside_window": outside_window})
+        answer = await self._ask(
+            {"op": "reserve", "site": site, "outside_window": outside_window, "bandwidth_bps": bandwidth_bps}
+        )
         if not answer.get("ok"):
             reason = str(answer.get("reason"))
             raise RefusedError(reason, f"site {site}: the running daemon says {reason}")
@@ -171,8 +178,10 @@ class Slot:
 
 
 @contextlib.asynccontextmanager
-async def daemon_slot(state_dir: Path, site: str, *, outside_window: bool = False) -> AsyncIterator[Slot | None]:
-    """Hold a site's slot of the running daemon; None if none runs.
+async def daemon_slot(
+    state_dir: Path, site: str, *, outside_window: bool = False, bandwidth_bps: float | None = None
+) -> AsyncIterator[Slot | None]:
+    """Hold a site's slot of the running daemon, whose caps count this bandwidth, else the planned; None if none runs.
 
     Raises:
         RefusedError: The daemon says no.
@@ -190,7 +199,7 @@ async def daemon_slot(state_dir: Path, site: str, *, outside_window: bool = Fals
         ) from error
     try:
         slot = Slot(reader, writer)
-        await slot.take(site, outside_window=outside_window)
+        await slot.take(site, outside_window=outside_window, bandwidth_bps=bandwidth_bps)
         yield slot
     finally:
         await _close(writer)

@@ -18,7 +18,7 @@ import structlog
 
 from bridge_monitor.config import Configuration
 from bridge_monitor.config.plan import caps_beside, plannables
-from bridge_monitor.daemon.centre import CallCentre
+from bridge_monitor.daemon.centre import CallCentre, video_rates
 from bridge_monitor.daemon.control import ControlServer
 from bridge_monitor.daemon.reference import ReferenceWatch
 from bridge_monitor.diagnosis import judge, wants_retry
@@ -185,6 +185,9 @@ class Service:
             fresh.intervals,
             clock.posix_now(),
         )
+        cards = self._centre.equipment.cards
+        cards.retitle(fresh.event.title)
+        cards.prepare(video_rates(fresh))
         self.reference.reload(fresh.reference)
         self.store.replace_inventory(fresh.inventory)
         self.runner.reload(_book(fresh))
@@ -225,8 +228,8 @@ class Service:
 
     # --- hand commands, over the control socket --------------------------------------------------------------------
 
-    def _reserve_by_hand(self, site: str, *, outside_window: bool) -> str | None:
-        return self.plan.reserve(site, clock.posix_now(), outside_window=outside_window)
+    def _reserve_by_hand(self, site: str, *, outside_window: bool, bandwidth_bps: float | None) -> str | None:
+        return self.plan.reserve(site, clock.posix_now(), outside_window=outside_window, bandwidth_bps=bandwidth_bps)
 
     def _release_by_hand(self, site: str, *, called: bool) -> None:
         now = clock.posix_now()

@@ -170,6 +170,12 @@ class MediaResult:
     """Mean level of the room's own audio, −127 (digital silence) to 0 dBov (RFC 6464 §3); None for an echo of ours."""
     audio_active_ratio: float | None = None
     """Share of that audio above −60 dBov, 0 to 1."""
+    frames_expected: int | None = None
+    """Video frames that should have come: of an echo those sent, else from the first to the last received."""
+    frames_lost: int | None = None
+    """Frames of them that came incomplete or not at all."""
+    frame_rate: float | None = None
+    """Frames a second by RTP timestamps, lost ones among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +294,9 @@ def _media_from_dict(plain: Mapping[str, Any]) -> MediaResult:
         unexpected_source=plain.get("unexpected_source", False),
         audio_level_dbov=plain.get("audio_level_dbov"),
         audio_active_ratio=plain.get("audio_active_ratio"),
+        frames_expected=plain.get("frames_expected"),
+        frames_lost=plain.get("frames_lost"),
+        frame_rate=plain.get("frame_rate"),
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.errors import CardError
 from bridge_monitor.rtp import h264
 
 WIRE_OVERHEAD: Final = 20 + 8 + 12
@@ -66,7 +66,7 @@ def encode(title: str, bitrate_bps: int, frames_per_second: int = 25) -> Card:
         frames_per_second: Its pace.
 
     Raises:
-        LocalFaultError: The encoder's process failed, or the rate is too low for a picture at this pace.
+        CardError: The encoder's process failed, or the rate is too low for a picture at this pace.
     """
     key = (title, bitrate_bps, frames_per_second)
     with _lock:  # who asks for the same card meanwhile waits for it
@@ -86,7 +86,7 @@ def _encode(title: str, bitrate_bps: int, frames_per_second: int) -> Card:
             filled = [frame for second in seconds for frame in fill(second, bitrate_bps // 8)]
             return Card(title, bitrate_bps, frames_per_second, tuple(map(h264.join_annex_b, filled)))
         if fullest > before * 0.99:  # the encoder has nothing left to save
-            raise LocalFaultError(f"{bitrate_bps} bit/s is too low for {frames_per_second} pictures a second")
+            raise CardError(f"{bitrate_bps} bit/s is too low for {frames_per_second} pictures a second")
         share, before = share * 0.98 / fullest, fullest
 
 
@@ -104,10 +104,10 @@ def _run_encoder(title: str, payload_bps: int, bitrate_bps: int, frames_per_seco
             process_group=0,  # a terminal's Ctrl-C is the parent's to handle
         )
     except subprocess.TimeoutExpired as error:
-        raise LocalFaultError(f"the test card was not encoded within {_ENCODE_SECONDS:.0f} s") from error
+        raise CardError(f"the test card was not encoded within {_ENCODE_SECONDS:.0f} s") from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise LocalFaultError(f"the test card could not be encoded: {said}") from error
+        raise CardError(f"the test card could not be encoded: {said}") from error
     return list(unpack(done.stdout))
 
 

@@ -17,9 +17,31 @@ HEARD_FOR_SECONDS: Final = 2.0
 """A shorter stream says nothing of a room: a codec may begin with silence."""
 
 
-def advise(audio: StreamReport) -> tuple[Advisory, ...]:
-    """Return the advisories of a valid call, in the order of `Advisory`."""
-    return (Advisory.SILENT_ROOM,) if _is_silent(audio) else ()
+def advise(
+    audio: StreamReport, video: StreamReport | None = None, *, video_expected: bool = False
+) -> tuple[Advisory, ...]:
+    """Return the advisories of a valid call, in the order of `Advisory`.
+
+    Args:
+        audio: What the media engine counted of the audio.
+        video: The same of the video; None if the room turned it down.
+        video_expected: Whether the call offered video and was reached, so that a picture should have come.
+    """
+    found = []
+    if _is_silent(audio):
+        found.append(Advisory.SILENT_ROOM)
+    if video_expected and not _has_picture(video) and _lasted(audio):
+        found.append(Advisory.NO_VIDEO)
+    return tuple(found)
+
+
+def _has_picture(video: StreamReport | None) -> bool:
+    return video is not None and (video.inbound is not None or video.echo is not None)
+
+
+def _lasted(audio: StreamReport) -> bool:
+    """Whether the call was long enough for a codec to have begun with its picture."""
+    return (audio.ended_ns - audio.started_ns) / 1e9 >= HEARD_FOR_SECONDS
 
 
 def _is_silent(audio: StreamReport) -> bool:

@@ -6,35 +6,43 @@ Owns the call's course; must not judge it (`probes.judge`) nor know the protocol
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from typing import Final
 
-from bridge_monitor.domain import Evidence, Grade, Outcome, ProbeResult
+from bridge_monitor.domain import Advisory, Evidence, Grade, MediaResult, Outcome, ProbeResult
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock
 from bridge_monitor.net.channel import WireTap
-from bridge_monitor.net.engine import CapturedPacket, Leg, StreamPlan
+from bridge_monitor.net.engine import CapturedPacket, StreamPlan, VideoPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError, resolve
 from bridge_monitor.probes.advice import advise
 from bridge_monitor.probes.judge import Verdict, judge_answered
+from bridge_monitor.probes.legs import Legs
 from bridge_monitor.probes.media import media_result
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.probes.signalling import Signalling
 from bridge_monitor.probes.story import Progress, Story, quiet
 from bridge_monitor.rtp.level import COMFORT_NOISE
-from bridge_monitor.rtp.report import StreamReport
-from bridge_monitor.sdp import AudioAnswer, NegotiationFailure, SessionDescription, audio_offer, negotiate_audio
-from bridge_monitor.sip import Answered, SipUri
+from bridge_monitor.sdp import (
+    AudioAnswer,
+    NegotiationFailure,
+    SessionDescription,
+    VideoAnswer,
+    audio_offer,
+    negotiate_audio,
+    negotiate_video,
+    offer_video,
+)
+from bridge_monitor.sip import Answered, SessionChanged, SipUri
 
 LAG_LIMIT_SECONDS: Final = 0.5
 """A set-up judged by a loop that was this late says nothing of the room."""
 
 _BAD: Final = frozenset({Grade.DEGRADED, Grade.FAILED})
-_REPORT_PATIENCE: Final = 1.0
 _LARGE_PACKET_MS: Final = 160  # 1,280 bytes of G.711
 _ON_HOLD: Final = "0.0.0.0"  # noqa: S104 - compared with, never bound to (RFC 3264 §8.4)
+_TAKES_VIDEO: Final = frozenset({"sendrecv", "recvonly"})
 _NOT_AGREED: Final = {"wrong_codec": Outcome.WRONG_CODEC, "malformed": Outcome.PROTOCOL_ERROR}
 
 
@@ -63,7 +71,9 @@ class SipCall:
         self._capture = capture
         self._story = Story(equipment.now(), progress)
         self._signalling = Signalling(site, equipment, self._story, tap)
-        self._leg: Leg | None = None
+        self._legs = Legs(equipment.engine, capture=capture)
+        self._agreed_video: VideoAnswer | None = None
+        self._picture_unknown = False
 
     async def run(self) -> Finished:
         """Place the call and see it to its end.
@@ -92,15 +102,20 @@ class SipCall:
             raise
         finally:
             self._signalling.leave()
-            packets = self._put_down()
+            packets = self._legs.put_down()
         return self._finish(started_at, packets)
 
     async def _place(self) -> None:
+        profile = self._site.profile
+        if profile.has_video:
+            # Before anybody is called: it may have to be encoded first.
+            card = await self._equipment.cards.of(*profile.video_rate)
+            self._equipment.engine.load_card(card)
         target: SipUri | Answered | None = SipUri.parse(self._site.target.uri)
         offer = None
         while isinstance(target, SipUri):
             destination = await self._signalling.reach(target)
-            if self._site.profile.kind == "sip-options":
+            if profile.kind == "sip-options":
                 await self._signalling.ask_options(target)
                 return
             offer = self._offer(destination[0])
@@ -109,15 +124,19 @@ class SipCall:
             await self._converse(offer, target)
 
     def _offer(self, remote_host: str) -> SessionDescription:
-        self._put_down()  # a redirect may lead to another host
-        self._leg = self._equipment.engine.reserve(remote_host)
+        profile = self._site.profile
+        leg = self._legs.reserve(remote_host, with_video=profile.has_video)
         offer = audio_offer(
             host=self._signalling.host,
-            rtp_port=self._leg.rtp_port,
-            rtcp_port=self._leg.rtcp_port,
-            codecs=self._site.profile.codecs,
+            rtp_port=leg.rtp_port,
+            rtcp_port=leg.rtcp_port,
+            codecs=profile.codecs,
             session_id=clock.random_bits(31),
         )
+        if video := self._legs.video:
+            offer = offer_video(
+                offer, rtp_port=video.rtp_port, rtcp_port=video.rtcp_port, bitrate_bps=profile.video_bps
+            )
         self._story.offer = offer.to_bytes().decode()
         return offer
 
@@ -127,25 +146,28 @@ class SipCall:
         acknowledged_ns = clock.posix_now_ns()
         story.answer = answered.sdp.decode("utf-8", "replace")
         audio = await self._negotiate(offer, answered)
-        if audio is None or self._leg is None:
+        if audio is None:
             await self._signalling.bye()
             return
         story.codec = audio.codec
+        video = await self._negotiate_video(offer, answered)
         story.begin("first_rtp", self._equipment.now())
-        self._equipment.engine.begin(self._leg, self._stream_plan(audio))
-        story.stream = stream = await self._listen(self._leg)
+        self._legs.begin(self._stream_plan(audio), self._video_plan(video) if video else None)
+        await self._listen()
+        story.stream, story.video = stream, _ = await self._legs.heard()
         if stream.first_rtp_ns is not None:
             story.set("first_rtp", max(0.0, (stream.first_rtp_ns - acknowledged_ns) / 1e9))
         await self._signalling.bye()
-        story.media = media_result(stream, codec=audio.codec)
+        story.media = self._figures()
         story.verdict = judge_answered(
             stream,
-            (story.media,),
+            story.media,
             self._site.thresholds,
             setup_seconds=story.setup_seconds,
             bye_answered=story.bye_answered,
             hung_up=story.hung_up,
             earlier=self._site.earlier,
+            video=story.video,
         )
 
     async def _negotiate(self, offer: SessionDescription, answered: Answered) -> AudioAnswer | None:
@@ -165,6 +187,26 @@ class SipCall:
             story.conclude(Outcome.PROTOCOL_ERROR, "media_address")
             return None
         return replace(audio, host=host)
+
+    async def _negotiate_video(self, offer: SessionDescription, answered: Answered) -> VideoAnswer | None:
+        """Return what was agreed on for video, its host an IPv4 address; None if nothing of ours may go there.
+
+        A room without video is a room all the same: then the call goes on with audio alone.
+        """
+        if self._legs.video is None:
+            return None
+        video = negotiate_video(offer, answered.sdp)
+        if isinstance(video, NegotiationFailure) or video.host == _ON_HOLD:
+            return None
+        if video.direction not in _TAKES_VIDEO:
+            self._picture_unknown = video.direction == "sendonly"  # it may send one that nobody here looks at
+            return None
+        self._agreed_video = video
+        try:
+            host, _ = await resolve(video.host, video.rtp_port)
+        except NameNotFoundError:
+            return None
+        return replace(video, host=host)
 
     def _stream_plan(self, audio: AudioAnswer) -> StreamPlan:
         profile, route = self._site.profile, self._site.route
@@ -187,40 +229,62 @@ class SipCall:
             capture=self._capture,
         )
 
-    async def _listen(self, leg: Leg) -> StreamReport:
-        """Wait for the stream's end; a BYE from the room ends it early."""
-        engine = self._equipment.engine
-        report = engine.report(leg)
-        await self._signalling.until_hung_up(unless=report)
-        if not report.done():
-            engine.stop(leg)
-        return await engine.finished(leg)
+    def _video_plan(self, video: VideoAnswer) -> VideoPlan:
+        profile, route = self._site.profile, self._site.route
+        return VideoPlan(
+            remote_host=video.host,
+            rtp_port=video.rtp_port,
+            rtcp_port=video.rtcp_port,
+            payload_type=video.payload_type,
+            # A plain echo sends the room's number back to us.
+            accepted_payload_types=tuple(dict.fromkeys((*video.accepted_payload_types, video.payload_type))),
+            ssrc=clock.random_bits(32),
+            first_seq=clock.random_bits(16),
+            first_timestamp=clock.random_bits(32),
+            duration_seconds=profile.duration_seconds,
+            bitrate_bps=profile.video_bps,
+            frames_per_second=profile.video_fps,
+            dscp=profile.dscp_video if route.dscp is None else route.dscp,
+            capture=self._capture,
+        )
+
+    async def _listen(self) -> None:
+        """Wait for the streams' end; a BYE from the room ends them early."""
+        over = asyncio.ensure_future(self._legs.until_over())
+        try:
+            await self._signalling.until_hung_up(unless=over, changed=self._session_changed)
+        finally:
+            over.cancel()
+
+    def _session_changed(self, event: SessionChanged) -> None:
+        """Send no more video to a room that puts it off or elsewhere: what it misses then, no line has lost."""
+        agreed = self._agreed_video
+        if agreed is None:
+            return
+        now = negotiate_video(event.answer, event.offer)
+        if isinstance(now, NegotiationFailure) or now.direction not in _TAKES_VIDEO or _way(now) != _way(agreed):
+            self._agreed_video = None
+            self._picture_unknown = True
+            self._legs.drop_video()
 
     async def _break_off(self) -> None:
-        if self._leg is not None:
-            with contextlib.suppress(LocalFaultError):
-                self._equipment.engine.stop(self._leg)
+        self._legs.stop()
         await self._signalling.abandon()
-        if self._leg is not None and self._story.codec:
-            # What was measured until then is still told.
-            with contextlib.suppress(LocalFaultError, TimeoutError):
-                async with asyncio.timeout(_REPORT_PATIENCE):
-                    self._story.stream = await self._equipment.engine.finished(self._leg)
+        # What was measured until then is still told.
+        if heard := await self._legs.heard_at_last():
+            self._story.stream, self._story.video = heard
 
-    def _put_down(self) -> tuple[CapturedPacket, ...]:
-        """Give the engine's row back; return what it captured of the call."""
-        if self._leg is None:
+    def _figures(self) -> tuple[MediaResult, ...]:
+        story = self._story
+        if story.stream is None:
             return ()
-        packets = tuple(self._equipment.engine.captured(self._leg)) if self._capture else ()
-        self._equipment.engine.release(self._leg)
-        self._leg = None
-        return packets
+        audio = media_result(story.stream, codec=story.codec)
+        return (audio, media_result(story.video, codec="H264", kind="video")) if story.video else (audio,)
 
     def _finish(self, started_at: float, packets: tuple[CapturedPacket, ...]) -> Finished:
         story, equipment = self._story, self._equipment
         verdict = story.verdict or Verdict(Outcome.LOCAL_FAULT, "no_verdict", Grade.INVALID)
-        media = story.media or (media_result(story.stream, codec=story.codec) if story.stream else None)
-        invalid = list(story.stream.invalid) if story.stream else []
+        invalid = [reason for stream in (story.stream, story.video) if stream for reason in stream.invalid]
         if equipment.lag.worst_since(story.started) > LAG_LIMIT_SECONDS:
             invalid.append("loop_lag")
         if equipment.stack.has_overflowed_since(story.started):
@@ -244,9 +308,22 @@ class SipCall:
             grade=Grade.INVALID if invalid and verdict.grade is not Grade.UNTESTED else verdict.grade,
             phases=dict(story.phases),
             sip=story.status,
-            media=(media,) if media else (),
+            media=story.media or self._figures(),
             invalid=tuple(dict.fromkeys(invalid)),
-            advisories=advise(story.stream) if story.stream and not invalid else (),
+            advisories=() if invalid else self._advisories(verdict),
         )
         evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
-        return Finished(result, evidence, story.stream, packets)
+        return Finished(result, evidence, story.stream, packets, story.video)
+
+    def _advisories(self, verdict: Verdict) -> tuple[Advisory, ...]:
+        stream = self._story.stream
+        if stream is None:
+            return ()
+        lasted = verdict.outcome is Outcome.REACHED and verdict.reason != "hung_up"
+        expected = lasted and self._site.profile.has_video and not self._picture_unknown
+        return advise(stream, self._story.video, video_expected=expected)
+
+
+def _way(video: VideoAnswer) -> tuple[str, int, int, int]:
+    """Return where and under which number a room takes our video."""
+    return video.host, video.rtp_port, video.rtcp_port, video.payload_type

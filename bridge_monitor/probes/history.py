@@ -30,8 +30,9 @@ class LossHistory:
             return
         if result.reason == "hung_up":
             return  # its last packets count as lost (`judge_answered`)
-        burst = burst_ratio(finished.stream) if finished.stream else 1.0
-        counts = loss_counts(result.media, burst_ratio=burst)
+        streams = {"audio": finished.stream, "video": finished.video}
+        bursts = {kind: burst_ratio(stream) for kind, stream in streams.items() if stream}
+        counts = loss_counts(result.media, burst_ratio=bursts)
         if counts:
             self._calls.setdefault(code, deque(maxlen=CALLS_KEPT)).append(counts)
 

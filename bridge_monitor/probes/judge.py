@@ -107,25 +107,33 @@ def judge_answered(
     bye_answered: bool,
     hung_up: bool,
     earlier: Sequence[LossCount] = (),
+    video: StreamReport | None = None,
 ) -> Verdict:
     """Return the verdict of a call that was answered and whose media ran.
 
     Args:
-        report: What the media engine counted.
+        report: What the media engine counted of the audio.
         media: The same as result figures.
         thresholds: The limits of the site's tier.
         setup_seconds: From the INVITE to the 200.
         bye_answered: Whether our BYE got a response.
         hung_up: Whether the room ended the call before we did.
         earlier: Loss of the site's last calls, to pool with this one's.
+        video: What it counted of the video, where both sides agreed on one. That none came is no fault of the line.
     """
     outcome, reason = judge_media(report)
+    if outcome is Outcome.REACHED and video is not None and _only_video_is_swallowed(report, video):
+        outcome = Outcome.LARGE_PACKETS_LOST
     if outcome is not Outcome.REACHED:
         if hung_up and outcome is Outcome.NO_MEDIA:
             reason = "hung_up"  # it may have left before its first packet: no word against the line
         return Verdict(outcome, reason, grade_of(outcome))
     grade, why = grade_call(
-        media, thresholds, setup_seconds=setup_seconds, earlier=earlier, burst_ratio=burst_ratio(report)
+        media,
+        thresholds,
+        setup_seconds=setup_seconds,
+        earlier=earlier,
+        burst_ratio={"audio": burst_ratio(report), "video": burst_ratio(video) if video else 1.0},
     )
     if hung_up and why in (None, "loss"):
         # It was seen and heard until it left: worth a look, no evidence against the line. What was on its way just
@@ -141,6 +149,14 @@ def _peer_received(report: StreamReport) -> bool:
     if peer is None or not peer.packets_reported:
         return False
     return peer.packets_reported > (peer.packets_lost or 0)
+
+
+def _only_video_is_swallowed(audio: StreamReport, video: StreamReport) -> bool:
+    """Whether the room reports that our audio reaches it and our video, in large packets, not at all.
+
+    That no picture comes back proves nothing: the room may have none to send.
+    """
+    return video.echo is None and _peer_received(audio) and _peer_heard_nothing(video)
 
 
 def _peer_heard_nothing(report: StreamReport) -> bool:

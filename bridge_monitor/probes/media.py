@@ -10,6 +10,7 @@ from bridge_monitor.quality import score_audio
 from bridge_monitor.rtp.report import (
     PLAYOUT_BUFFER_SECONDS,
     EchoSummary,
+    FrameSummary,
     PeerReportSummary,
     ReceptionSummary,
     RttSummary,
@@ -27,9 +28,10 @@ def media_result(report: StreamReport, *, codec: str, kind: str = "audio") -> Me
     Args:
         report: What the engine counted.
         codec: RTP encoding name.
-        kind: ``audio``.
+        kind: ``audio`` or ``video``, which has frames, and no R and MOS.
     """
     mode = _mode(report)
+    frames = _frames(report)
     echo = report.echo if mode is MediaMode.ECHO else None
     inbound = _inbound_of_echo(report, echo) if echo and not report.inbound else _inbound(report.inbound)
     rtt = _rtt(echo, report.peer)
@@ -53,6 +55,9 @@ def media_result(report: StreamReport, *, codec: str, kind: str = "audio") -> Me
         unexpected_source=report.unexpected_source,
         audio_level_dbov=report.level.mean_dbov if report.level else None,
         audio_active_ratio=report.level.active_ratio if report.level else None,
+        frames_expected=frames.expected if frames else None,
+        frames_lost=frames.lost if frames else None,
+        frame_rate=frames.frame_rate if frames else None,
     )
 
 
@@ -68,6 +73,12 @@ def _mode(report: StreamReport) -> MediaMode | None:
     if report.peer and report.peer.reports:
         return MediaMode.RTCP
     return MediaMode.INBOUND if report.inbound else None
+
+
+def _frames(report: StreamReport) -> FrameSummary | None:
+    """Return the room's own frames; where it echoes, ours that came back."""
+    video = report.video
+    return (video.inbound_frames or video.echoed_frames) if video else None
 
 
 def _inbound(received: ReceptionSummary | None) -> Inbound | None:

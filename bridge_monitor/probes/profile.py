@@ -22,9 +22,13 @@ LATE_ANSWER_SECONDS: Final = 32.0
 TEARDOWN_SECONDS: Final = 5.0
 """BYE and the wait for its answer, with a little for what is still on its way."""
 
+CARD_PATIENCE_SECONDS: Final = 30.0
+"""So long a call waits for its test card before it gives up; a card takes a second or two, and is made once."""
+
 _USUAL_OVERHEAD_SECONDS: Final = 3.0
 _LARGE_PACKET_SECONDS: Final = 0.16  # 1280 bytes of G.711 stand for 160 ms
 _G711_BPS: Final = 80_000.0  # 50 packets a second of 160 bytes and 40 bytes of IP, UDP and RTP headers
+_VIDEO_PEAK: Final = 1.1  # an IDR picture each two seconds: some seconds hold more than their share, the next ones less
 _OPTIONS_BPS: Final = 8_000.0  # one request of less than 1,000 bytes, spread over a second
 
 CALLABLE_SCHEMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -45,7 +49,10 @@ class Profile:
         codecs: Names of the RTP payload formats offered, the preferred first (RFC 3551 §6).
         large_packets: How many packets of a video's size end the stream, with DF set; 0 for none.
         tone: True for an audible tone instead of digital silence.
+        video_bps: What video takes on the line beside the audio, headers of RTP, UDP and IP included; 0 for none.
+        video_fps: Its frames a second.
         dscp_audio: DSCP of the audio (RFC 4594: EF).
+        dscp_video: DSCP of the video (RFC 4594: AF41).
         dscp_signalling: DSCP of SIP (RFC 4594: CS3).
         thresholds: Limits by name of tier; ``default`` for the tiers not named.
     """
@@ -57,7 +64,10 @@ class Profile:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     large_packets: int = 0
     tone: bool = False
+    video_bps: int = 0
+    video_fps: int = 25
     dscp_audio: int = 46
+    dscp_video: int = 34
     dscp_signalling: int = 24
     thresholds: Mapping[str, Thresholds] = field(default_factory=lambda: MappingProxyType({"default": Thresholds()}))
 
@@ -74,14 +84,16 @@ class Profile:
 
     @property
     def longest_call_seconds(self) -> float:
-        """The longest a call can be up: set-up, then media and its report or a late answer, teardown.
+        """The longest a call can be up: its test card, set-up, then media and its report or a late answer, teardown.
 
         No call is started that could still be up outside a window (`schedule.Plannable`).
         """
         if self.kind == "sip-options":
             return self.answer_timeout_seconds
+        before = CARD_PATIENCE_SECONDS if self.has_video else 0.0
+        # Video is over when audio is: it is sent no longer, and waits for its report as long.
         afterwards = max(self.stream_seconds + REPORT_WAIT_SECONDS, LATE_ANSWER_SECONDS)
-        return self.answer_timeout_seconds + afterwards + TEARDOWN_SECONDS
+        return before + self.answer_timeout_seconds + afterwards + TEARDOWN_SECONDS
 
     @property
     def usual_call_seconds(self) -> float:
@@ -89,9 +101,24 @@ class Profile:
         return self.stream_seconds + _USUAL_OVERHEAD_SECONDS
 
     @property
+    def has_video(self) -> bool:
+        """Whether its calls offer video."""
+        return self.kind == "sip" and self.video_bps > 0
+
+    @property
+    def video_rate(self) -> tuple[int, int]:
+        """Rate and pace of its video, by which test cards are kept."""
+        return self.video_bps, self.video_fps
+
+    @property
     def bandwidth_bps(self) -> float:
-        """What a call takes on the line, in bit/s each way, IP headers included (`schedule.Plannable`)."""
-        return _OPTIONS_BPS if self.kind == "sip-options" else _G711_BPS
+        """What a call takes on the line in its fullest second, in bit/s each way, IP headers included.
+
+        `schedule.Plannable`: caps count it.
+        """
+        if self.kind == "sip-options":
+            return _OPTIONS_BPS
+        return _G711_BPS + self.video_bps * _VIDEO_PEAK
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Owns the shapes that `probes.call`, `probes.runner` and the hand commands share;
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bridge_monitor.domain import Evidence, Outcome, ProbeResult, Target
@@ -14,6 +14,7 @@ from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket, MediaEngine
 from bridge_monitor.net.host_drops import HostDrops
 from bridge_monitor.net.sip_udp import SipStack
+from bridge_monitor.probes.cards import Cards
 from bridge_monitor.probes.judge import grade_of
 from bridge_monitor.probes.profile import Profile, Route
 from bridge_monitor.probes.story import PHASES
@@ -36,12 +37,13 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A call's result and what it leaves behind."""
+    """A call's result and what it leaves behind: what the media engine counted of audio and video, captured packets."""
 
     result: ProbeResult
     evidence: Evidence
     stream: StreamReport | None = None
     packets: tuple[CapturedPacket, ...] = ()
+    video: StreamReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Equipment:
     lag: clock.LoopLagMonitor
     vantage: str = "centre"
     drops: HostDrops | None = None
+    cards: Cards = field(default_factory=Cards)
 
     @staticmethod
     def now() -> float:

@@ -6,6 +6,7 @@ Owns the call's socket, channel and journal entry; must not know of media but th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from bridge_monitor.domain import LadderStep, Outcome, SipStatus
@@ -27,6 +28,7 @@ from bridge_monitor.sip import (
     ProtocolViolated,
     Provisional,
     Rejected,
+    SessionChanged,
     SipUri,
     TimedOut,
     TransportFailed,
@@ -150,15 +152,17 @@ class Signalling:
         udp.agent.acknowledge(call_id, udp.now())
         udp.flush()
 
-    async def until_hung_up(self, unless: asyncio.Future[Any]) -> None:
+    async def until_hung_up(self, unless: asyncio.Future[Any], changed: Callable[[SessionChanged], None]) -> None:
         """Return when the room has ended the call, or once ``unless`` is done.
 
-        The room's other requests inside the call are the agent's to answer.
+        The room's other requests inside the call are the agent's to answer; ``changed`` is told of an accepted offer.
         """
         while not self._story.hung_up:
             event = await self._next(_LONG, unless)
             if event is None and unless.done():
                 return
+            if isinstance(event, SessionChanged):
+                changed(event)
             self._story.hung_up = isinstance(event, Ended)
 
     async def bye(self) -> None:

@@ -37,9 +37,10 @@ class Story:
         invited: When the first INVITE was sent.
         setup_seconds: From the INVITE to the 200, redirects included.
         verdict: The end of it.
-        stream: What the media engine counted.
-        media: Its figures, once they were judged.
-        codec: The codec agreed on.
+        stream: What the media engine counted of the audio.
+        video: The same of the video; None if the call has none.
+        media: Their figures, once they were judged.
+        codec: The audio codec agreed on.
         offer: Our description.
         answer: The room's.
         bye_answered: Whether our BYE got a response.
@@ -55,7 +56,8 @@ class Story:
     setup_seconds: float | None = None
     verdict: Verdict | None = None
     stream: StreamReport | None = None
-    media: MediaResult | None = None
+    video: StreamReport | None = None
+    media: tuple[MediaResult, ...] = ()
     codec: str = ""
     offer: str | None = None
     answer: str | None = None

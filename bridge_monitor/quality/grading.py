@@ -6,7 +6,7 @@ graded on a figure that was not measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge_monitor.domain import Grade, MediaResult
@@ -38,7 +38,9 @@ class LossCount:
         return self.lost / self.total
 
 
-def loss_counts(media: Iterable[MediaResult], *, burst_ratio: float = 1.0) -> tuple[LossCount, ...]:
+def loss_counts(
+    media: Iterable[MediaResult], *, burst_ratio: float | Mapping[str, float] = 1.0
+) -> tuple[LossCount, ...]:
     """Return the loss that was measured; the same call's counts are `grade_call`'s ``earlier`` of the next."""
     counts = []
     for stream in media:
@@ -50,7 +52,7 @@ def loss_counts(media: Iterable[MediaResult], *, burst_ratio: float = 1.0) -> tu
         if stream.round_trip:
             measured.append(("round_trip", stream.round_trip.packets_lost, stream.round_trip.packets_sent))
         counts += [
-            LossCount(stream.kind, direction, lost, total, burst_ratio)
+            LossCount(stream.kind, direction, lost, total, _of_kind(burst_ratio, stream.kind))
             for direction, lost, total in measured
             if lost is not None and total
         ]
@@ -63,7 +65,7 @@ def grade_call(
     *,
     setup_seconds: float | None,
     earlier: Sequence[LossCount] = (),
-    burst_ratio: float = 1.0,
+    burst_ratio: float | Mapping[str, float] = 1.0,
 ) -> tuple[Grade, str | None]:
     """Grade a call that was reached.
 
@@ -76,7 +78,7 @@ def grade_call(
         thresholds: Those of the site's tier.
         setup_seconds: From INVITE to the answer; None if not measured.
         earlier: Loss of the last calls to the same site, valid ones only (`loss_counts`).
-        burst_ratio: BurstR of this call's losses; 1 if not known.
+        burst_ratio: BurstR of this call's losses, or of each kind of stream's; 1 if not known.
 
     Returns:
         The grade, and ``loss``, ``rtt``, ``jitter`` or ``slow_answer`` where it is not good. Untested if no stream's
@@ -107,6 +109,10 @@ def loss_in_doubt(counts: Iterable[LossCount], thresholds: Thresholds) -> bool:
         if any(low < limit <= high for limit in (thresholds.loss_degraded, thresholds.loss_failed)):
             return True
     return False
+
+
+def _of_kind(burst_ratio: float | Mapping[str, float], kind: str) -> float:
+    return burst_ratio.get(kind, 1.0) if isinstance(burst_ratio, Mapping) else burst_ratio
 
 
 def _is_proven(count: LossCount, earlier: Sequence[LossCount], limit: float) -> bool:

@@ -22,9 +22,10 @@ from bridge_monitor.sdp.description import (
 PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
 """Static payload types of the codecs we speak (RFC 3551 §6)."""
 
-_MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+"""The answer's direction to each offered one (RFC 3264 §6.1)."""
 
-FailureReason = Literal["media_rejected", "wrong_codec", "no_audio", "malformed"]
+FailureReason = Literal["media_rejected", "wrong_codec", "no_audio", "no_video", "malformed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class AudioAnswer:
 
 @dataclass(frozen=True, slots=True)
 class NegotiationFailure:
-    """Why there is no audio to exchange.
+    """Why there is nothing to exchange.
 
     Attributes:
         reason: ``media_rejected`` (port 0), ``wrong_codec`` (none that we offered, or another transport profile),
-            ``no_audio`` (no audio line in its place), ``malformed`` (unreadable, or nowhere to send to).
+            ``no_audio``, ``no_video`` (no such line in its place), ``malformed`` (unreadable, or nowhere to send to).
         detail: The same for people.
     """
 
@@ -121,7 +122,7 @@ def negotiate_audio(
     offered, media = ours.media[place], theirs.media[place]
     if media.port == 0:
         return NegotiationFailure("media_rejected", "the answer refuses audio (port 0)")
-    if _profile(media.protocol) != _profile(offered.protocol):
+    if rtp_profile(media.protocol) != rtp_profile(offered.protocol):
         spoken = printable(media.protocol)
         return NegotiationFailure("wrong_codec", f"the answer speaks {spoken}, the offer {offered.protocol}")
     wanted = {codec: payload_type for payload_type, codec in _codecs(offered)}
@@ -132,7 +133,7 @@ def negotiate_audio(
     if connection is None:
         return NegotiationFailure("malformed", "the answer says nowhere where to send audio (no c= line)")
     try:
-        rtcp_port = _rtcp_port(media)
+        rtcp_port = rtcp_port_of(media)
     except SdpSyntaxError as error:
         return NegotiationFailure("malformed", str(error))
     payload_type, codec = agreed[0]
@@ -143,7 +144,7 @@ def negotiate_audio(
         payload_type=payload_type,
         codec=codec,
         accepted_payload_types=tuple(dict.fromkeys(wanted[codec] for _, codec in agreed)),
-        direction=_direction(theirs, media, connection),
+        direction=effective_direction(theirs, media, connection),
         ptime_ms=_milliseconds(media, "ptime") or 20,
         maxptime_ms=_milliseconds(media, "maxptime"),
     )
@@ -192,7 +193,7 @@ def answer_audio(
             continue
         taken = True
         attributes: list[tuple[str, str | None]] = [("rtpmap", f"{number} {codec}/8000") for number, codec in usable]
-        mirrored = direction or _MIRRORED[theirs.direction_of(media)]
+        mirrored = direction or MIRRORED[theirs.direction_of(media)]
         attributes += _transport_attributes(rtp_port, rtcp_port, ptime_ms, mirrored)
         formats = tuple(str(number) for number, _ in usable)
         lines.append(MediaDescription("audio", rtp_port, media.protocol, formats, attributes=tuple(attributes)))
@@ -211,7 +212,7 @@ def reanswer_audio(current: bytes, offer: bytes) -> SessionDescription | Negotia
     try:
         ours = parse(current)
         media = next(media for media in ours.media if media.kind == "audio" and media.port)
-        rtcp_port = _rtcp_port(media)
+        rtcp_port = rtcp_port_of(media)
     except (SdpSyntaxError, StopIteration):
         return NegotiationFailure("malformed", "our current description has no audio")
     connection = ours.connection_of(media)
@@ -261,7 +262,7 @@ def _codecs(media: MediaDescription) -> list[tuple[int, str]]:
 def _usable(
     theirs: SessionDescription, media: MediaDescription, codecs: tuple[str, ...]
 ) -> tuple[tuple[int, str], ...]:
-    if media.kind != "audio" or not media.port or _profile(media.protocol) != "RTP/AVP":
+    if media.kind != "audio" or not media.port or rtp_profile(media.protocol) != "RTP/AVP":
         return ()
     if theirs.connection_of(media) is None:
         return ()
@@ -275,12 +276,13 @@ def _why_not(theirs: SessionDescription, media: MediaDescription) -> Negotiation
     return NegotiationFailure("wrong_codec", f"the offer's formats are {printable(formats)}")
 
 
-def _profile(protocol: str) -> str:
+def rtp_profile(protocol: str) -> str:
     """Return a transport without its feedback extension: RTP/AVPF is RTP/AVP with more RTCP (RFC 4585 §4)."""
     return protocol.removesuffix("F") if protocol.endswith(("AVPF", "SAVPF")) else protocol
 
 
-def _direction(theirs: SessionDescription, media: MediaDescription, connection: Connection) -> str:
+def effective_direction(theirs: SessionDescription, media: MediaDescription, connection: Connection) -> str:
+    """Return a stream's direction from the peer's side, with the old way to hold read as such."""
     direction = theirs.direction_of(media)
     # RFC 2543's way to hold, still sent: nothing must go to 0.0.0.0 (RFC 3264 §8.4).
     if connection.host == "0.0.0.0":  # noqa: S104 - compared with, never bound to
@@ -288,7 +290,12 @@ def _direction(theirs: SessionDescription, media: MediaDescription, connection: 
     return direction
 
 
-def _rtcp_port(media: MediaDescription) -> int:
+def rtcp_port_of(media: MediaDescription) -> int:
+    """Return the port for RTCP: ``a=rtcp`` (RFC 3605), else the next one up.
+
+    Raises:
+        SdpSyntaxError: It is no port.
+    """
     value = media.attribute("rtcp")
     port = value.partition(" ")[0] if value is not None else str(media.port + 1)
     if not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 < int(port) <= 65535:

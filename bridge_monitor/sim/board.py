@@ -98,6 +98,8 @@ class Board:
         self.payload_type = column("u1", calls)
         self.codec = column("u1", calls)
         """Which codec was agreed on: its place in `sim.room_sound.CODECS`."""
+        self.video = column("u1", calls)
+        """1 for the video of a call, which has a row of its own: every room that takes video reflects it."""
         self.ssrc = column("u4", calls)
         """The room's own."""
         self.first_sequence = column("u2", calls)
@@ -122,6 +124,9 @@ class Board:
         self.duplicate_rate = column("f8", sites)
         self.large_limit = column("u4", sites)
         """Largest IP packet that passes; 0 for no limit."""
+        # Bit/s that pass, IP headers included; 0 for no limit.
+        self.police_to_room = column("f8", sites)
+        self.police_from_room = column("f8", sites)
         self.impaired = column("u1", sites)
         """1 where any of the above is set: the one look that healthy lines cost."""
 

@@ -44,6 +44,8 @@ class FaultKind(StrEnum):
     MALFORMED_SIP = "malformed_sip"
     BYE_UNANSWERED = "bye_unanswered"
     MUTED = "muted"
+    BANDWIDTH = "bandwidth"
+    NO_VIDEO = "no_video"
 
 
 class Direction(StrEnum):
@@ -97,6 +99,7 @@ class Fault:
         rate: Part of the packets, 0–1 (``loss``, ``reordering``, ``duplication``).
         burst: Mean number of packets lost in a row (Gilbert's model); None loses each packet by itself.
         direction: Which way packets are lost.
+        bits_per_second: What the line lets pass, IP headers included (``bandwidth``).
         threshold_bytes: Largest IP packet that still passes (``large_packets_lost``).
         stage: Where the wrong codec shows.
         line: Its line in the plan's file; 0 if it came from no file.
@@ -115,6 +118,7 @@ class Fault:
     rate: float = 0.0
     burst: float | None = None
     direction: Direction = Direction.BOTH
+    bits_per_second: float = 0.0
     threshold_bytes: int = DEFAULT_LARGEST_PACKET
     stage: CodecStage = CodecStage.ANSWER
     line: int = 0
@@ -152,10 +156,14 @@ PARAMETERS: Final[Mapping[FaultKind, Mapping[str, Limits]]] = MappingProxyType(
         FaultKind.JITTER: {"seconds": Limits(0.0, 2.0)},
         FaultKind.REORDERING: {"rate": Limits(0.0, 1.0), "seconds": Limits(0.0, 2.0, 0.03)},
         FaultKind.DUPLICATION: {"rate": Limits(0.0, 1.0)},
+        FaultKind.BANDWIDTH: {"bits_per_second": Limits(10_000.0, 1e10)},
         FaultKind.LARGE_PACKETS_LOST: {"threshold_bytes": Limits(68, 65535, DEFAULT_LARGEST_PACKET)},
     }
 )
 """The numbers each kind understands. 68 bytes is the smallest MTU of IPv4 (RFC 791); 30 ms lets one packet overtake."""
+
+_AMPLE_FOR_AUDIO_BPS: Final = 200_000.0
+"""A line of this rate carries audio with its large packets and reports, and is a fault to calls with video alone."""
 
 ANSWER_TIMEOUT_SECONDS: Final = 10.0
 """The caller's default patience; `expected` takes another."""
@@ -178,6 +186,8 @@ _EXPECTED: Final[Mapping[FaultKind, tuple[Outcome, Grade, str | None]]] = Mappin
         FaultKind.MALFORMED_SIP: (Outcome.PROTOCOL_ERROR, Grade.FAILED, None),
         FaultKind.BYE_UNANSWERED: (Outcome.REACHED, Grade.GOOD, "bye_unanswered"),
         FaultKind.MUTED: (Outcome.REACHED, Grade.GOOD, None),
+        FaultKind.BANDWIDTH: (Outcome.REACHED, Grade.GOOD, None),
+        FaultKind.NO_VIDEO: (Outcome.REACHED, Grade.GOOD, None),
     }
 )
 
@@ -188,7 +198,7 @@ def expected(
     *,
     answer_timeout: float = ANSWER_TIMEOUT_SECONDS,
 ) -> tuple[Outcome, Grade]:
-    """Return what a test call to a room with this fault alone must find (``docs/outcomes.md``).
+    """Return what a test call without video must find of a room with this fault alone (``docs/outcomes.md``).
 
     Args:
         fault: The fault; None for a healthy room.
@@ -232,6 +242,8 @@ def is_certain(fault: Fault, thresholds: Thresholds | None = None) -> bool:
             return all(abs(fault.seconds - bound) >= 0.1 * bound for bound in bounds)
         case FaultKind.JITTER:
             return abs(fault.seconds - limits.jitter_degraded_seconds) >= 0.1 * limits.jitter_degraded_seconds
+        case FaultKind.BANDWIDTH:
+            return fault.bits_per_second >= _AMPLE_FOR_AUDIO_BPS
         case FaultKind.SLOW_ANSWER:
             return abs(fault.seconds - limits.setup_degraded_seconds) >= 0.1 * limits.setup_degraded_seconds
         case _:

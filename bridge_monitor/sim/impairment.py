@@ -1,4 +1,4 @@
-"""What a bad line does to packets: loss, delay, jitter, reordering, duplication; and the queue of packets on their way.
+"""What a bad line does to packets: loss, delay, jitter, reordering, duplication, policing; and their queue.
 
 Owns chance and waiting; must not touch calls. The fate of a line's n-th packet depends on the line's seed and n alone,
 so the same plan gives the same losses however packets happen to be batched.
@@ -85,6 +85,41 @@ class Loss:
                 self._bad[line] = bad
                 lost[bursty[now]] = bad
         return lost
+
+
+class Policer:
+    """A token bucket of one direction on every line: what comes faster than its rate, and finds it empty, is dropped.
+
+    Args:
+        lines: How many there are.
+    """
+
+    DEPTH_SECONDS: Final = 0.25
+    """So much of its rate passes at once: the picture that begins a group is many packets together."""
+
+    def __init__(self, lines: int) -> None:
+        self._bits = np.zeros(lines)
+        self._at_ns = np.zeros(lines, np.int64)
+
+    def refused(self, lines: Array, size: Array, at_ns: Array, rate_bps: Array) -> Array:
+        """Return which packets find no room, in the order of their passing.
+
+        Args:
+            lines: Line of each.
+            size: Bytes of each, IP headers included.
+            at_ns: When each passes.
+            rate_bps: Rate of each one's line, more than 0.
+        """
+        refused = np.zeros(len(lines), np.bool_)
+        for entry, (line, bits, now_ns, rate) in enumerate(
+            zip(lines.tolist(), (size * 8.0).tolist(), at_ns.tolist(), rate_bps.tolist(), strict=True)
+        ):
+            since = max(0, now_ns - int(self._at_ns[line]))
+            held = min(self._bits[line] + since * rate / 1e9, rate * self.DEPTH_SECONDS)
+            refused[entry] = bits > held
+            self._bits[line] = held if bits > held else held - bits
+            self._at_ns[line] = max(now_ns, int(self._at_ns[line]))
+        return refused
 
 
 class DelayQueue:

@@ -54,6 +54,8 @@ class MediaCall:
     codec: str
     signalling_host: str = ""
     """Where its INVITE came from, if media may come from there too (`ReflectorSettings.only_callers`)."""
+    video: bool = False
+    """Whether this is the video of a call, which is reflected whatever it is."""
 
 
 class Media:
@@ -170,7 +172,8 @@ class Media:
         board.caller_rtp_port[row] = call.rtp_port
         board.caller_rtcp_port[row] = call.rtcp_port
         board.payload_type[row] = call.payload_type
-        board.codec[row] = CODECS.index(call.codec)
+        board.codec[row] = 0 if call.video else CODECS.index(call.codec)
+        board.video[row] = call.video
         board.ssrc[row] = self._rng.integers(1, 2**32)
         board.first_sequence[row] = self._rng.integers(0, 2**16)
         board.first_timestamp[row] = self._rng.integers(0, 2**32)
@@ -204,6 +207,8 @@ class Media:
             "reorder_ns": 0,
             "duplicate_rate": 0.0,
             "large_limit": 0,
+            "police_to_room": 0.0,
+            "police_from_room": 0.0,
             "wrong_payload_type": 0,
         }
         for fault in faults:
@@ -238,6 +243,9 @@ def _line_columns(fault: Fault) -> dict[str, float]:
             return {"reorder_rate": fault.rate, "reorder_ns": round(fault.seconds * 1e9)}
         case FaultKind.DUPLICATION:
             return {"duplicate_rate": fault.rate}
+        case FaultKind.BANDWIDTH:
+            ways = (Direction.TO_ROOM, Direction.FROM_ROOM)
+            return {f"police_{way}": fault.bits_per_second for way in ways if fault.direction in (way, Direction.BOTH)}
         case FaultKind.LARGE_PACKETS_LOST:
             return {"large_limit": fault.threshold_bytes}
         case _:

@@ -41,6 +41,7 @@ _SELECTORS: Final = ("sites", "provinces", "carriers")
 _COMMON_KEYS: Final = ("kind", *_SELECTORS, "tiers", "share", "begin", "end", "combine")
 _CHOICES: Final[dict[FaultKind, dict[str, type[StrEnum]]]] = {
     FaultKind.LOSS: {"direction": Direction},
+    FaultKind.BANDWIDTH: {"direction": Direction},
     FaultKind.WRONG_CODEC: {"stage": CodecStage},
 }
 _WHOLE_NUMBERS: Final = frozenset({"threshold_bytes"})
@@ -165,6 +166,7 @@ class _Reader:
             rate=rate,
             burst=burst,
             direction=self._choice(entries, "direction", Direction, Direction.BOTH),
+            bits_per_second=values.get("bits_per_second", 0.0),
             threshold_bytes=int(values.get("threshold_bytes", DEFAULT_LARGEST_PACKET)),
             stage=self._choice(entries, "stage", CodecStage, CodecStage.ANSWER),
             line=line,

@@ -16,7 +16,7 @@ from bridge_monitor.rtp.columns import ReceptionColumns
 from bridge_monitor.rtp.packet import read_headers
 from bridge_monitor.sim.board import PACKETS, ROUNDS, Array, Board, Line
 from bridge_monitor.sim.calls import CallView
-from bridge_monitor.sim.impairment import Loss
+from bridge_monitor.sim.impairment import Loss, Policer
 from bridge_monitor.sim.room_streams import OwnStreams, RoomReports
 from bridge_monitor.sim.wire import PACKET_SIZE, Departures, MediaSockets, Wire
 
@@ -71,6 +71,7 @@ class Reflector:
         )
         self._calls = CallView(board, self._begin, only_callers=settings.only_callers)
         self._loss = Loss(board.size.sites, _LOSS_SALT)
+        self._policer = Policer(board.size.sites)
         self._rtp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
         self._rtcp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
         self._echo = SendBatch(_BATCH, PACKET_SIZE, pktinfo=True, data=self._rtp.data)
@@ -146,7 +147,8 @@ class Reflector:
         reflecting = entries
         if board.impaired[lines[entries]].any():
             entries = self._arrive(entries, lines)
-            reflecting = entries[board.flags[lines[entries]] & Line.OWN_STREAM == 0]
+            own = (board.flags[lines[entries]] & Line.OWN_STREAM != 0) & (board.video[rows[entries]] == 0)
+            reflecting = entries[~own]
         if self._only_callers:
             # A report goes to the address that the description names: only what came from there proves it.
             self._reports.hear(rows[entries[batch.src_ip[entries] == board.caller_ip[rows[entries]]]])
@@ -170,6 +172,11 @@ class Reflector:
         if chancy.size:
             some = line[chancy]
             lost[chancy] = self._loss.lost(some, board.seed[some], board.loss_to_room[some], board.burst_to_room[some])
+        policed = np.flatnonzero(~lost & (board.police_to_room[line] > 0.0))
+        if policed.size:
+            some, packets = line[policed], entries[policed]
+            size = self._rtp.lengths[packets].astype(np.int64) + _IP_AND_UDP_BYTES
+            lost[policed] = self._policer.refused(some, size, self._rtp.arrival_ns[packets], board.police_to_room[some])
         np.add.at(board.dropped_to_room, line[lost], 1)
         kept: Array = entries[~lost]
         return kept

@@ -77,7 +77,7 @@ class OwnStreams:
         if now_ns < self.next_due_ns:
             return
         board = self._board
-        rows = live[board.flags[board.site[live]] & Line.OWN_STREAM != 0]
+        rows = live[(board.flags[board.site[live]] & Line.OWN_STREAM != 0) & (board.video[live] == 0)]
         due = rows[self._next_ns[rows] <= now_ns]
         late = due[self._next_ns[due] < now_ns - _STEP_NS]
         self._next_ns[late] = now_ns

@@ -17,7 +17,9 @@ from bridge_monitor.sdp import (
     NegotiationFailure,
     SessionDescription,
     answer_audio,
+    answer_video,
     negotiate_audio,
+    negotiate_video,
 )
 from bridge_monitor.sdp import parse as parse_sdp
 from bridge_monitor.sim.assignment import SimulatedSite
@@ -102,6 +104,7 @@ class _Call:
     invited_at: float
     offer: bytes
     row: int | None = None
+    video_row: int | None = None
     answered: bool = False
 
 
@@ -361,9 +364,30 @@ class Rooms:
         # Media first: the caller's first packet may follow the 200 at once.
         self._media.begin(row, index, media_call)
         call.row, call.answered = row, True
+        if FaultKind.NO_VIDEO not in room.kinds:
+            answer = self._take_video(index, call, answer)
         room.record.answered += 1
         assert room.agent is not None  # noqa: S101 - a call has come through it
         room.agent.accept(call_id, answer.to_bytes(), now)
+
+    def _take_video(self, index: int, call: _Call, answer: SessionDescription) -> SessionDescription:
+        """Return the answer with the offered video taken, if there is any and a row for it."""
+        offer = parse_sdp(call.offer)
+        row = self._media.reserve(index) if any(line.kind == "video" and line.port for line in offer.media) else None
+        if row is None:
+            return answer
+        rtp_port, rtcp_port = self._media.ports(row)
+        taken = answer_video(answer, offer, rtp_port=rtp_port, rtcp_port=rtcp_port)
+        agreed = negotiate_video(taken, offer)
+        if isinstance(agreed, NegotiationFailure) or not _is_ipv4(agreed.host):
+            return answer
+        self._media.begin(
+            row,
+            index,
+            MediaCall(agreed.host, agreed.rtp_port, agreed.rtcp_port, agreed.payload_type, "H264", video=True),
+        )
+        call.video_row = row
+        return taken
 
     def _refuse(self, room: _Room, call_id: str, status: int, now: float) -> None:
         room.record.refused += 1
@@ -373,8 +397,9 @@ class Rooms:
 
     def _close(self, room: _Room, call_id: str, now: float) -> None:
         call = room.calls.pop(call_id)
-        if call.row is not None:
-            self._media.end(call.row)
+        for row in (call.row, call.video_row):
+            if row is not None:
+                self._media.end(row)
         room.record.calls_outside_window += self.outside_windows(call.invited_at, now)
 
     def _arm(self, due: float, index: int, call_id: str | None) -> None:
@@ -393,10 +418,14 @@ class Rooms:
 
 
 def _media_call(agreed: AudioAnswer) -> MediaCall | None:
-    parts = agreed.host.split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+    if not _is_ipv4(agreed.host):
         return None  # rooms live in 127.0.0.0/8, and so do their callers
     return MediaCall(agreed.host, agreed.rtp_port, agreed.rtcp_port, agreed.payload_type, agreed.codec)
+
+
+def _is_ipv4(host: str) -> bool:
+    parts = host.split(".")
+    return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
 
 
 def _with_foreign_codec(answer: SessionDescription, offer: bytes) -> SessionDescription:

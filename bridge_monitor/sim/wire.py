@@ -24,12 +24,13 @@ from bridge_monitor.sim.board import (
     Board,
     Line,
 )
-from bridge_monitor.sim.impairment import DelayQueue, Loss, PacketNumbers, uniform
+from bridge_monitor.sim.impairment import DelayQueue, Loss, PacketNumbers, Policer, uniform
 
 PACKET_SIZE = 1600
 """Longest datagram that a room takes: an Ethernet frame and some."""
 
 _SMALL_BYTES = 256
+_IP_AND_UDP_BYTES = 28
 _BUFFER_BYTES = 64 << 20
 _BIND_ATTEMPTS = 64
 _LOSS_SALT, _DUPLICATE_SALT, _JITTER_SALT, _REORDER_SALT = 1, 2, 3, 4
@@ -118,6 +119,7 @@ class Wire:
         self._queue = DelayQueue(queue_capacity, _SMALL_BYTES)
         self._large_queue = DelayQueue(queue_capacity // 16, PACKET_SIZE)
         self._loss = Loss(lines, _LOSS_SALT)
+        self._policer = Policer(lines)
         self._numbers = PacketNumbers(lines)
 
     @property
@@ -151,6 +153,11 @@ class Wire:
         board = self._board
         rtp = self._is_rtp(packets.sockets)
         lost = rtp & self._lost(packets.lines, rtp)
+        policed = np.flatnonzero(rtp & ~lost & (board.police_from_room[packets.lines] > 0.0))
+        if policed.size:
+            line = packets.lines[policed]
+            size = packets.batch.lengths[packets.entries[policed]].astype(np.int64) + _IP_AND_UDP_BYTES
+            lost[policed] = self._policer.refused(line, size, packets.base_ns[policed], board.police_from_room[line])
         np.add.at(board.dropped_from_room, packets.lines[lost], 1)
         packets, rtp = packets.only(~lost), rtp[~lost]
         if not len(packets.entries):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge_monitor.errors import SipSyntaxError
-from bridge_monitor.sdp import NegotiationFailure, reanswer_audio
+from bridge_monitor.sdp import NegotiationFailure, reanswer
 from bridge_monitor.sip.calls import Call
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.dialog import Dialog, dialog_of_request
@@ -124,7 +124,7 @@ class Answerer:
         # Without an offer in the re-INVITE, our 200 makes one: the session as it is.
         description = call.local_sdp
         if request.sdp:
-            answer = reanswer_audio(call.local_sdp, request.sdp)
+            answer = reanswer(call.local_sdp, request.sdp)
             if isinstance(answer, NegotiationFailure):
                 self._answer(request, source, 488, now)
                 return False

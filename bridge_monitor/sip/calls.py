@@ -12,6 +12,7 @@ from typing import Final
 
 from bridge_monitor.domain import SipStatus
 from bridge_monitor.errors import SipSyntaxError
+from bridge_monitor.sdp import settle
 from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan, State
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.dialog import Dialog, DialogRecord, dialog_of_response, early_record
@@ -216,6 +217,8 @@ class Call:
         self.core.timers.stop(self, "answer")
         self.stage = Stage.ANSWERED
         self.primary = dialog
+        if response.sdp:
+            self.local_sdp = settle(self.local_sdp, response.sdp)
         self._tell(
             Answered(
                 self.call_id,

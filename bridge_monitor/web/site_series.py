@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from bridge_monitor.domain import Grade, Inventory, MediaResult, Outcome, ProbeResult, Site, SiteGrade, SiteState
 from bridge_monitor.web.aggregates import Packets
-from bridge_monitor.web.streams import Direction, Loss, audio_of, jitters, losses, rtt_of
+from bridge_monitor.web.streams import Direction, Loss, audio_of, frame_loss_ratio, jitters, losses, rtt_of, video_of
 from bridge_monitor.web.text import Family, label_pairs
 
 _SUCCESS: Final = {Grade.GOOD: 1, Grade.DEGRADED: 1, Grade.FAILED: 0}
@@ -32,6 +32,8 @@ class Facts:
     audio: MediaResult | None = None
     losses: Mapping[Direction, Loss] = field(default_factory=dict)
     jitters: Mapping[Direction, float] = field(default_factory=dict)
+    video: MediaResult | None = None
+    video_losses: Mapping[Direction, Loss] = field(default_factory=dict)
 
 
 Read: TypeAlias = Callable[[Facts], float | None]
@@ -62,6 +64,11 @@ def _by_direction(
 
 def _loss_ratio(facts: Facts, direction: Direction) -> float | None:
     loss = facts.losses.get(direction)
+    return loss.ratio if loss else None
+
+
+def _video_loss_ratio(facts: Facts, direction: Direction) -> float | None:
+    loss = facts.video_losses.get(direction)
     return loss.ratio if loss else None
 
 
@@ -139,6 +146,31 @@ _RESULT_FAMILIES: Final = (
             "(RFC 6464); absent for an echo.",
         ),
         (("", lambda facts: facts.audio.audio_level_dbov if facts.audio else None),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_video_loss_ratio",
+            "gauge",
+            "RTP packets of video lost ÷ packets counted in the last valid test call, 0 to 1, by where the loss was "
+            "seen (as bridge_rtp_loss_ratio, which is audio's); absent without video.",
+        ),
+        _by_direction(_video_loss_ratio, *Direction),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_video_frame_loss_ratio",
+            "gauge",
+            "Video frames that came incomplete or not at all ÷ frames expected in the last valid test call, 0 to 1.",
+        ),
+        (("", lambda facts: frame_loss_ratio(facts.video) if facts.video else None),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_video_frame_rate",
+            "gauge",
+            "Video frames a second in the last valid test call, by RTP timestamps; absent where no picture came.",
+        ),
+        (("", lambda facts: facts.video.frame_rate if facts.video else None),),
     ),
 )
 
@@ -331,9 +363,11 @@ def render_info(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
 
 def _facts(grade: SiteGrade, result: ProbeResult | None, last_run: datetime | None, packets: Packets) -> Facts:
     audio = audio_of(result) if result else None
-    if audio is None:
+    if result is None or audio is None:
         return Facts(grade, result, last_run, packets)
-    return Facts(grade, result, last_run, packets, audio, losses(audio), jitters(audio))
+    video = video_of(result)
+    video_losses = losses(video) if video else {}
+    return Facts(grade, result, last_run, packets, audio, losses(audio), jitters(audio), video, video_losses)
 
 
 def _last_run_of(state: SiteState) -> datetime | None:

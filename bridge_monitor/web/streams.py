@@ -46,6 +46,16 @@ def audio_of(result: ProbeResult) -> MediaResult | None:
     return next((stream for stream in result.media if stream.kind == "audio"), None)
 
 
+def video_of(result: ProbeResult) -> MediaResult | None:
+    """Return the call's first video stream; its series have names of their own."""
+    return next((stream for stream in result.media if stream.kind == "video"), None)
+
+
+def frame_loss_ratio(video: MediaResult) -> float | None:
+    """Return frames lost ÷ frames expected."""
+    return (video.frames_lost or 0) / video.frames_expected if video.frames_expected else None
+
+
 def losses(stream: MediaResult) -> dict[Direction, Loss]:
     """Return the loss of each direction in which it was measured, with the packets it rests on.
 

@@ -28,6 +28,7 @@ KEYS = {
 MEDIA_KEYS = {
     *("kind", "codec", "mode", "inbound", "outbound", "round_trip", "rtt_seconds", "r_factor", "mos"),
     *("unexpected_source", "audio_level_dbov", "audio_active_ratio"),
+    *("frames_expected", "frames_lost", "frame_rate"),
 }
 
 

@@ -115,6 +115,27 @@ class TestPanel:
         assert "−25.0 dBov" in draw(result_panel(replace(RESULT, media=(heard,)), "vi"))
         assert "dBov" not in draw(result_panel(RESULT, "vi"))
 
+    def test_frames_of_video_are_shown_beside_its_packets(self, draw: Draw) -> None:
+        video = replace(
+            AUDIO,
+            kind="video",
+            codec="H264",
+            mos=None,
+            r_factor=None,
+            frames_expected=250,
+            frames_lost=5,
+            frame_rate=25.0,
+        )
+        shown = draw(result_panel(replace(RESULT, media=(AUDIO, video)), "en"))
+        assert "video H264" in shown
+        assert "5 of 250 lost (2.00 %)" in shown
+        assert "25.0 frames/s" in shown
+        assert "mất 5 trong 250 (2.00 %)" in draw(result_panel(replace(RESULT, media=(video,)), "vi"))
+        alone = replace(video, frames_expected=1, frames_lost=0, frame_rate=None)
+        assert "frames/s" not in draw(result_panel(replace(RESULT, media=(alone,)), "en"))
+        none_due = replace(video, frames_expected=0, frames_lost=0, frame_rate=None)
+        assert "0 of 0 lost (–)" in draw(result_panel(replace(RESULT, media=(none_due,)), "en"))
+
     def test_an_advisory_says_what_was_found_and_what_to_do(self, draw: Draw) -> None:
         """It stands beside whose the fault is, and changes nothing of it."""
         advised = replace(RESULT, advisories=(Advisory.SILENT_ROOM, "of_the_future"))

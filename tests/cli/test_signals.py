@@ -77,6 +77,18 @@ async def test_a_probe_ends_its_call_whatever_stops_it(nation: Nation, patient: 
     assert all(gone_within(pid, 1.0) for pid in engines)
 
 
+async def test_a_ramp_ends_its_call_and_places_no_other(nation: Nation, patient: Country, start: Start) -> None:
+    rates = ("--ramp", "--from", "200k", "--to", "400k", "--step", "200k")
+    command = start("probe", GOOD, "--config", patient.folder, *rates, "--json")
+    await until(lambda: nation.report().sites[GOOD].received > 100)
+    command.send(signal.SIGINT)
+    assert await asyncio.to_thread(command.end) == 3
+    (ramp,) = command.objects
+    assert [[result["outcome"] for result in step["results"]] for step in ramp["steps"]] == [["cancelled"]]
+    record = nation.report().sites[GOOD].sip
+    assert (calls_up(nation), record.invited, record.ended_by_caller) == (0, 1, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_sweep_ends_its_calls_and_shows_what_it_found(
     nation: Nation, patient: Country, start: Start, number: signal.Signals

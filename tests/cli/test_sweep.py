@@ -164,8 +164,9 @@ class TestRunningDaemon:
         """Call an empty address with a daemon that answers so; return the result, and what the daemon was told."""
         kept: list[ProbeResult] = []
 
-        def reserve(_site: str, *, outside_window: bool) -> str | None:
+        def reserve(_site: str, *, outside_window: bool, bandwidth_bps: float | None) -> str | None:
             assert not outside_window
+            assert bandwidth_bps is None  # as planned: each site is called with its own profile
             return answers.pop(0)
 
         def release(_site: str, *, called: bool) -> None:
@@ -213,7 +214,7 @@ class TestRunningDaemon:
         country.state_dir.mkdir()
         server = ControlServer(
             country.state_dir,
-            lambda _site, *, outside_window: "too_soon",  # noqa: ARG005 - the protocol's name
+            lambda _site, **_wish: "too_soon",
             lambda _site, *, called: None,  # noqa: ARG005 - the protocol's name
             lambda _result, _evidence: None,
         )

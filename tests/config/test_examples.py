@@ -39,7 +39,8 @@ def test_the_minimal_example_is_good_and_has_no_warnings() -> None:
 
 
 COMMENTED_DEFAULTS = (
-    "    # dscp: {audio: EF, signalling: CS3}",
+    "      # frame_rate: 25 ",
+    "    # dscp: {audio: EF, video: AF41, signalling: CS3}",
     "  # default: 15 min",
     "  # retry: 60 s ",
     "  # retries: 3 ",
@@ -172,3 +173,12 @@ def test_the_example_is_what_its_script_makes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "scripts/make_vn_2024", source, tmp_path], check=True)
     for name in ("sites.csv", "contacts.csv"):
         assert (tmp_path / name).read_bytes() == (VN_2024 / name).read_bytes()
+
+
+@pytest.mark.parametrize(("folder", "now"), [("minimal", datetime(2027, 6, 22, tzinfo=UTC)), ("vn-2024", BEFORE_2024)])
+def test_profiles_of_a_conferences_load_are_there_and_no_site_has_them_by_itself(folder: str, now: datetime) -> None:
+    """Shy: video is other people's bandwidth, and a choice."""
+    loaded = load(ROOT / "configs" / folder, now=now)
+    rates = {name: loaded.profiles[name].video_bps for name in ("audio", "video-1m", "video-2m")}
+    assert rates == {"audio": 0, "video-1m": 1_000_000, "video-2m": 2_000_000}
+    assert not any(loaded.profiles[site.probe or ""].has_video for site in loaded.inventory.testable())

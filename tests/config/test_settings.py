@@ -3,8 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bridge_monitor.config import Configuration, Listen
 from bridge_monitor.diagnosis import Confirmation
+from bridge_monitor.errors import ConfigError
+from bridge_monitor.net.engine.video_plan import HIGHEST_BITRATE, HIGHEST_FRAME_RATE, LOWEST_BITRATE
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
@@ -45,7 +49,8 @@ def test_a_profile_with_everything_said(folder: Path, good: Good) -> None:
     text = LEAST.replace(
         "room: {}",
         "room: {kind: sip-options, duration: 4 s, answer_timeout: 8 s,"
-        " media: {codecs: [PCMA, PCMA], large_packets: 6, tone: yes}, dscp: {audio: AF41, signalling: 0},"
+        " media: {codecs: [PCMA, PCMA], large_packets: 6, tone: yes, video: 1.5 Mbit/s, frame_rate: 30},"
+        " dscp: {audio: AF41, video: AF42, signalling: 0},"
         " thresholds: {default: {rtt_degraded: 100 ms}, commune: {loss_degraded: 2 %, setup_degraded: 9 s}}}",
     )
     (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
@@ -60,7 +65,10 @@ def test_a_profile_with_everything_said(folder: Path, good: Good) -> None:
         codecs=("PCMA",),
         large_packets=6,
         tone=True,
+        video_bps=1_500_000,
+        video_fps=30,
         dscp_audio=34,
+        dscp_video=36,
         dscp_signalling=0,
         thresholds={"default": base, "commune": commune},
     )
@@ -214,3 +222,27 @@ class TestReference:
         assert brief(problems) == ["bridge_monitor.yaml:4: key 'reference.responders' is missing"]
         (folder / "bridge_monitor.yaml").write_text(LEAST + "reference:\n  responders: {}\n", "utf-8")
         assert brief(problems)[0].startswith("bridge_monitor.yaml:5: ")
+
+
+@pytest.mark.parametrize("rate", [LOWEST_BITRATE, HIGHEST_BITRATE])
+def test_video_may_have_the_rates_that_the_media_engine_can_send(folder: Path, good: Good, rate: int) -> None:
+    """The bounds stand here as text and there as numbers: they must be the same."""
+    for bps, fits in ((rate, True), (rate - 1 if rate == LOWEST_BITRATE else rate + 1, False)):
+        text = LEAST.replace("room: {}", f"room: {{media: {{video: {bps} bit/s}}}}")
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        if fits:
+            assert good().profiles["room"].video_bps == bps
+        else:
+            with pytest.raises(ConfigError, match="must be"):
+                good()
+
+
+def test_video_may_have_the_pace_that_the_media_engine_can_keep(folder: Path, good: Good) -> None:
+    for pace, fits in ((HIGHEST_FRAME_RATE, True), (HIGHEST_FRAME_RATE + 1, False)):
+        text = LEAST.replace("room: {}", f"room: {{media: {{video: 1 Mbit/s, frame_rate: {pace}}}}}")
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        if fits:
+            assert good().profiles["room"].video_fps == pace
+        else:
+            with pytest.raises(ConfigError, match="must be"):
+                good()

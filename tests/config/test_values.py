@@ -45,6 +45,17 @@ def test_a_duration_out_of_bounds_says_which_bound_it_broke() -> None:
     assert high.value.args[1] == {"relation": "≤", "bound": "3 min"}
 
 
+def test_a_bandwidth_out_of_bounds_is_told_which_bound() -> None:
+    parse = values.bandwidth_between("64 kbit/s", "14 Mbit/s")
+    assert (parse("64 kbit/s"), parse("14 Mbit/s")) == (64e3, 14e6)
+    with pytest.raises(ValueError, match="out_of_range") as low:
+        parse("63 kbit/s")
+    with pytest.raises(ValueError, match="out_of_range") as high:
+        parse("15 Mbit/s")
+    assert low.value.args[1] == {"relation": "≥", "bound": "64 kbit/s"}
+    assert high.value.args[1] == {"relation": "≤", "bound": "14 Mbit/s"}
+
+
 @pytest.mark.parametrize(
     ("text", "bps"), [("80 kbit/s", 80e3), ("20 Mbit/s", 20e6), ("1.5Gbit/s", 1.5e9), ("9 bit/s", 9)]
 )

@@ -55,6 +55,7 @@ class TestSettings:
             sip_port=5066,
             media_host="127.0.0.9",
             rtp_ports=(20000, 29999),
+            title=configuration.event.title,
             alone=True,
         )
 
@@ -81,14 +82,14 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("ports", "calls", "pairs"),
-        [(None, 400, 32), (None, 4, 4), ((20000, 29999), 400, 32), ((20000, 20079), 400, 10), ((20001, 20004), 400, 1)],
+        [(None, 400, 32), (None, 4, 8), ((20000, 29999), 400, 32), ((20000, 20079), 400, 10), ((20001, 20004), 400, 1)],
     )
     def test_a_process_takes_a_quarter_of_a_small_range(
         self, ports: tuple[int, int] | None, calls: int, pairs: int
     ) -> None:
         """The other processes of this host want ports as well, and so many pairs at most are of use."""
         engine = CentreSettings(state_dir=Path(), rtp_ports=ports, calls_at_once=calls).engine
-        assert (engine.port_pairs, engine.port_range, engine.rows) == (pairs, ports, calls)
+        assert (engine.port_pairs, engine.port_range, engine.rows) == (pairs, ports, calls + 4)
 
     def test_the_calls_to_the_reference_have_rows_of_their_own(self, configuration: Configuration) -> None:
         reference = Reference({"a": "sip:echo@192.0.2.7", "b": "sip:echo@192.0.2.8"})
@@ -97,6 +98,21 @@ class TestSettings:
             for one in (Reference(), reference)
         ]
         assert rows[1] - rows[0] == 4
+
+    def test_video_of_sites_and_of_the_reference_has_rows_and_cards_of_its_own(
+        self, configuration: Configuration
+    ) -> None:
+        """Profiles that no site has cost nothing but a few rows for calls by hand."""
+        name = next(site.probe or "" for site in configuration.inventory.testable())
+        video = Profile("video", video_bps=1_000_000)
+        bystander = dataclasses.replace(configuration, profiles={**configuration.profiles, "other": video})
+        assert CentreSettings.of(bystander, Path()).video == frozenset()
+        used = dataclasses.replace(configuration, profiles={**configuration.profiles, name: video})
+        settings = CentreSettings.of(used, Path())
+        assert (settings.video, settings.engine.rows) == ({(1_000_000, 25)}, 2 * settings.calls_at_once)
+        reference = Reference({"a": "sip:echo@192.0.2.7"}, dataclasses.replace(video, video_fps=30))
+        settings = CentreSettings.of(dataclasses.replace(configuration, reference=reference), Path())
+        assert settings.video == {(1_000_000, 30)}
 
     @pytest.mark.parametrize(
         ("variables", "root", "expected"),

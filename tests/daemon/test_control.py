@@ -20,10 +20,12 @@ class Daemon:
         self.results: list[ProbeResult] = []
         self.evidence: list[Evidence] = []
         self.outside: list[bool] = []
+        self.bandwidths: list[float | None] = []
         self.released: list[tuple[str, bool]] = []
 
-    def reserve(self, site: str, *, outside_window: bool) -> str | None:
+    def reserve(self, site: str, *, outside_window: bool, bandwidth_bps: float | None) -> str | None:
         self.outside.append(outside_window)
+        self.bandwidths.append(bandwidth_bps)
         if site in self.taken:
             return "site_in_call"
         self.taken.add(site)
@@ -77,10 +79,10 @@ async def test_a_slot_is_held_as_long_as_the_connection_and_tells_its_result(tmp
     daemon = Daemon()
     server = daemon.server(tmp_path)
     await server.start()
-    async with daemon_slot(tmp_path, "01", outside_window=True) as slot:
+    async with daemon_slot(tmp_path, "01", outside_window=True, bandwidth_bps=1.18e6) as slot:
         assert slot is not None
         assert daemon.taken == {"01"}
-        assert daemon.outside == [True]
+        assert (daemon.outside, daemon.bandwidths) == ([True], [1.18e6])
         assert await slot.tell(result("01"), evidence("01"))
     await until_free(daemon)
     assert daemon.results == [result("01")]

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ from bridge_monitor.daemon.service import Service, narrowed
 from bridge_monitor.domain import Evidence, Grade, LadderStep, Outcome, SiteGrade, Window
 from bridge_monitor.errors import Problem, RefusedError
 from bridge_monitor.net import clock
+from bridge_monitor.net.testcard import Card
 from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.reference import Reference
 from bridge_monitor.probes.runner import PlaceCall
@@ -303,6 +305,25 @@ class TestReload:
         service = Service(load(), centre, load=slowly)
         assert await asyncio.gather(*(service.reload() for _ in range(4))) == [()] * 4
         assert most == 1
+
+    async def test_another_title_and_other_rates_of_video_are_ready_for_the_next_call(
+        self, country: Country, load: Load, centre: CallCentre, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The cards are made as at the start, so that no call has to wait for its own."""
+        made: list[tuple[str, int, int]] = []
+
+        def encode(*card: Any) -> Card:
+            made.append(card)
+            return Card(*card, (b"picture",))
+
+        monkeypatch.setattr(centre.equipment.cards, "_encode", encode)
+        service = Service(load(), centre, load=load)
+        title = load().event.title
+        country.profiles = {"room": {"media": {"video": "256 kbit/s"}}}
+        country.write()
+        assert await service.reload() == ()
+        await centre.equipment.cards.of(256_000, 25)
+        assert made == [(title, 256_000, 25)]
 
     async def test_without_files_there_is_nothing_to_reload(
         self, configuration: Configuration, centre: CallCentre

@@ -47,6 +47,9 @@ media = st.builds(
     mos=st.none() | st.floats(1, 5),
     unexpected_source=st.booleans(),
     audio_level_dbov=st.none() | st.floats(-127, 0),
+    frames_expected=st.none() | st.integers(0, 10_000),
+    frames_lost=st.none() | st.integers(0, 10_000),
+    frame_rate=st.none() | st.floats(0, 120),
     audio_active_ratio=ratios,
 )
 
@@ -178,7 +181,8 @@ def test_keys_of_later_versions_are_passed_over_and_those_of_earlier_ones_suffic
     plain["media"][0]["inbound"]["bursts"] = 0
     plain["media"][0]["rtt_seconds"]["p99"] = 0.1
     plain["media"][0]["video"] = None
-    del plain["media"][0]["unexpected_source"], plain["media"][0]["audio_level_dbov"]
+    for key in ("unexpected_source", "audio_level_dbov", "frames_expected", "frames_lost", "frame_rate"):
+        del plain["media"][0][key]
     del plain["media"][0]["audio_active_ratio"], plain["advisories"]
     moment = result.started_at.replace(microsecond=123000)
     assert ProbeResult.from_dict(plain) == replace(result, started_at=moment)

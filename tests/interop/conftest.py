@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.interop.rigs import (
+    BARESIP_CONTROL_PORT,
     SCENARIOS,
     TONE_AMPLITUDE,
     Line,
@@ -102,20 +103,37 @@ module aufile.so
 module_app menu.so
 module_tmp account.so
 """
+_BARESIP_VIDEO: Final = """
+video_source fakevideo,nil
+video_display fakevideo,nil
+video_size 640x360
+video_fps 25
+video_bitrate 500000
+ctrl_tcp_listen {host}:{control_port}
+module avcodec.so
+module fakevideo.so
+module snapshot.so
+module_app ctrl_tcp.so
+"""
 
 
 @pytest.fixture
 def start_baresip(
     new_process: Callable[..., PeerProcess], free_udp_port: Callable[[str], int], host: str
 ) -> Callable[..., Awaitable[SoftClient]]:
-    """Return what starts baresip, with options of its own: it answers at once, and plays a tone of 440 Hz."""
+    """Return what starts baresip, with options of its own: it answers at once, and plays a tone of 440 Hz.
+
+    With ``video`` it sends H.264 of its own too, and takes commands by TCP.
+    """
     folders = (Path("/usr/lib/baresip/modules"), *Path("/usr/lib").glob("*/baresip/modules"))
     modules = next((folder for folder in folders if folder.is_dir()), "baresip's modules are not where Debian has them")
 
-    async def start(*options: str, amplitude: int = TONE_AMPLITUDE) -> SoftClient:
+    async def start(*options: str, amplitude: int = TONE_AMPLITUDE, video: bool = False) -> SoftClient:
         port = free_udp_port(host)
         process = new_process("baresip", ["baresip", "-f", ".", *options])
         text = _BARESIP.format(host=host, port=port, folder=process.folder, modules=modules)
+        if video:
+            text += _BARESIP_VIDEO.format(host=host, control_port=BARESIP_CONTROL_PORT)
         (process.folder / "config").write_text(text, "utf-8")
         (process.folder / "accounts").write_text(f"<sip:room@{host}>;regint=0;answermode=auto\n", "utf-8")
         write_tone(process.folder / "tone.wav", amplitude=amplitude)

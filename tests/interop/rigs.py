@@ -30,6 +30,8 @@ from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.quality import Thresholds
 
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
+BARESIP_CONTROL_PORT: Final = 4444
+"""Of its ctrl_tcp module; each test's baresip has an address of its own."""
 START_SECONDS: Final = 20.0
 END_SECONDS: Final = 20.0
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
+import av
+import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from bridge_monitor.domain import Grade, MediaMode, MediaResult, Outcome, RttSource
+from bridge_monitor.net import testcard
+from bridge_monitor.probes.cards import Cards
 from bridge_monitor.probes.shapes import Finished
-from tests.interop.rigs import Line, SoftClient
+from tests.interop.rigs import BARESIP_CONTROL_PORT, Line, SoftClient
 
-StartClient = Callable[[], Awaitable[SoftClient]]
+StartClient = Callable[..., Awaitable[SoftClient]]
 
 
 def figures_of(log: str, figure: str) -> list[float]:
@@ -76,6 +87,79 @@ class TestBaresip:
         room = await start_baresip()
         result = (await line.call(room.uri, kind="sip-options")).result
         assert (result.outcome, result.reason, result.sip.status) == (Outcome.REACHED, "options_only", 200)
+
+
+async def command_baresip(room: SoftClient, command: str, parameters: str) -> None:
+    """Give baresip a command by its ctrl_tcp module: JSON in a netstring."""
+    host = room.uri.rpartition("@")[2].partition(":")[0]
+    reader, writer = await asyncio.open_connection(host, BARESIP_CONTROL_PORT)
+    order = json.dumps({"command": command, "params": parameters, "token": "x"}).encode()
+    writer.write(b"%d:%s," % (len(order), order))
+    await writer.drain()
+    assert b'"ok":true' in await asyncio.wait_for(reader.read(4096), 10)
+    writer.close()
+    await writer.wait_closed()
+
+
+def is_whole_png(path: Path) -> bool:
+    """Tell whether a PNG is there to its last chunk."""
+    return path.is_file() and path.read_bytes().endswith(b"IEND\xaeB`\x82")
+
+
+def brightness_of(picture: Image.Image) -> npt.NDArray[np.float64]:
+    """Return a picture's brightness, point by point."""
+    return np.asarray(picture.convert("L"), np.float64).ravel()
+
+
+def pictures_of(card: testcard.Card) -> list[npt.NDArray[np.float64]]:
+    """Return the brightness of each picture of a card, decoded by FFmpeg."""
+    decoder = av.CodecContext.create("h264", "r")
+    packets = [*map(av.Packet, card.frames), None]
+    return [brightness_of(frame.to_image()) for packet in packets for frame in decoder.decode(packet)]
+
+
+@pytest.mark.peer("baresip", "baresip-video")
+class TestBaresipVideo:
+    """H.264 both ways with FFmpeg's encoder and decoder at the other side."""
+
+    VIDEO: Final = {"video_bps": 512_000, "video_fps": 25}
+
+    async def test_both_streams_are_measured_both_ways(self, line: Line, start_baresip: StartClient) -> None:
+        room = await start_baresip(video=True)
+        finished = await line.call(room.uri, duration_seconds=4.0, **self.VIDEO)
+        result = finished.result
+        assert (result.outcome, result.reason, result.grade, result.advisories) == (
+            Outcome.REACHED,
+            None,
+            Grade.GOOD,
+            (),
+        )
+        audio, video = result.media
+        assert (audio.kind, video.kind, video.codec, video.mode) == ("audio", "video", "H264", MediaMode.RTCP)
+        assert (video.inbound.packets_lost, video.outbound.packets_lost) == (0, 0)
+        assert video.outbound.packets_reported >= 0.9 * video.outbound.packets_sent
+        assert video.frames_lost == 0
+        assert video.frame_rate == pytest.approx(25.0, rel=0.1)
+        assert await line.is_idle()
+
+    async def test_the_far_side_sees_our_card(self, line: Line, start_baresip: StartClient) -> None:
+        """What baresip decoded and wrote as a PNG is one picture of the card's hundred, point by point."""
+        line.equipment = replace(line.equipment, cards=Cards("Hội nghị trực tuyến toàn quốc"))
+        room = await start_baresip(video=True)
+        call = line.calling(room.uri, duration_seconds=30.0, **self.VIDEO)
+        await line.until(lambda: line.engine.stats().rtp_sent > 400)
+        seen = room.process.folder / "seen.png"
+        await command_baresip(room, "snapshot_recv", str(seen))
+        await room.process.until(lambda: is_whole_png(seen), "write what it sees")
+        call.cancel()
+        await call
+        card = await line.equipment.cards.of(self.VIDEO["video_bps"], self.VIDEO["video_fps"])
+        with Image.open(seen) as picture:
+            theirs = brightness_of(picture)
+        alike = sorted(float(np.corrcoef(ours, theirs)[0, 1]) for ours in pictures_of(card))
+        assert len(alike) == 100
+        assert alike[-1] > 0.99
+        assert alike[-2] < alike[-1]
 
 
 @pytest.mark.peer("linphone")

@@ -54,6 +54,8 @@ class Room(asyncio.DatagramProtocol):
         script: What to send back, by method.
         rtp_port: Where it echoes RTP.
         echo: What it does with RTP.
+        video_port: Where it echoes video.
+        video_echo: What it does with video.
     """
 
     def __init__(self, host: str) -> None:
@@ -64,6 +66,8 @@ class Room(asyncio.DatagramProtocol):
         self.responses: list[str] = []
         self.script: dict[str, Script] = {}
         self.echo = Echo()
+        self.video_port = 0
+        self.video_echo = Echo()
         self._arrived = asyncio.Event()
 
     @classmethod
@@ -73,6 +77,8 @@ class Room(asyncio.DatagramProtocol):
         room = cls(host)
         room._sip, _ = await loop.create_datagram_endpoint(lambda: room, local_addr=(host, 0))
         room._media, _ = await loop.create_datagram_endpoint(lambda: room.echo, local_addr=(host, 0))
+        room._video, _ = await loop.create_datagram_endpoint(lambda: room.video_echo, local_addr=(host, 0))
+        room.video_port = room._video.get_extra_info("sockname")[1]
         room.port = room._sip.get_extra_info("sockname")[1]
         room.rtp_port = room._media.get_extra_info("sockname")[1]
         return room
@@ -80,6 +86,7 @@ class Room(asyncio.DatagramProtocol):
     def close(self) -> None:
         self._sip.close()
         self._media.close()
+        self._video.close()
 
     @property
     def uri(self) -> str:
@@ -123,6 +130,17 @@ class Room(asyncio.DatagramProtocol):
             f"v=0\r\no=room 1 1 IN IP4 {self.host}\r\ns=-\r\nc=IN IP4 {host or self.host}\r\nt=0 0\r\n"
             f"m=audio {port or self.rtp_port} RTP/AVP {formats}\r\n"
         )
+
+    def sdp_with_video(self, *attributes: str, mode: int = 1, port: int | None = None, host: str | None = None) -> str:
+        """Return an answer that leads to both echoes, H.264 under a number of its own."""
+        lines = [
+            f"m=video {self.video_port if port is None else port} RTP/AVP 99",
+            f"c=IN IP4 {host or self.host}",
+            "a=rtpmap:99 H264/90000",
+            f"a=fmtp:99 packetization-mode={mode}; profile-level-id=42e01f",
+            *(f"a={attribute}" for attribute in attributes),
+        ]
+        return self.sdp() + "".join(f"{line}\r\n" for line in lines)
 
     def answers(self, *, sdp: str | None = None) -> None:
         """Answer calls and end them as is right."""

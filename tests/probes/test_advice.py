@@ -6,7 +6,7 @@ import pytest
 
 from bridge_monitor.domain import Advisory
 from bridge_monitor.probes.advice import HEARD_FOR_SECONDS, advise
-from bridge_monitor.rtp.report import AudioLevel, ReceptionSummary, StreamReport
+from bridge_monitor.rtp.report import AudioLevel, EchoSummary, ReceptionSummary, StreamReport
 
 LONG = round(HEARD_FOR_SECONDS * 1e9)
 HEARD = ReceptionSummary(500, 500, 0, 0, 0, 0.001, 0.002, 10**18, 10**18 + LONG, 7, 0)
@@ -46,3 +46,31 @@ def test_an_echo_says_nothing_of_the_room() -> None:
 def test_a_stream_that_was_too_short_says_nothing(moments: tuple[int | None, int | None]) -> None:
     first, last = moments
     assert advise(replace(SILENT, inbound=replace(HEARD, first_arrival_ns=first, last_arrival_ns=last))) == ()
+
+
+PICTURE = replace(SILENT, level=None)
+
+
+@pytest.mark.parametrize(
+    ("video", "missing"),
+    [
+        (None, True),
+        (replace(PICTURE, inbound=None), True),
+        (PICTURE, False),
+        (replace(PICTURE, inbound=None, echo=EchoSummary(9, 9, 0, 0, 0, 0, 0, 0.0, 0.0, None)), False),
+    ],
+    ids=["turned down", "none came", "the room's own", "ours came back"],
+)
+def test_a_room_without_picture_is_told_so_where_one_was_due(video: StreamReport | None, missing: bool) -> None:  # noqa: FBT001 - a table's column
+    heard = replace(SILENT, level=None)
+    assert advise(heard, video, video_expected=True) == ((Advisory.NO_VIDEO,) if missing else ())
+    assert advise(heard, video) == ()
+
+
+def test_both_advisories_stand_in_their_order() -> None:
+    assert advise(SILENT, None, video_expected=True) == (Advisory.SILENT_ROOM, Advisory.NO_VIDEO)
+
+
+def test_a_call_shorter_than_a_codec_s_beginning_says_nothing_of_the_picture() -> None:
+    brief = replace(SILENT, level=None, ended_ns=SILENT.started_ns + LONG - 1)
+    assert advise(brief, None, video_expected=True) == ()

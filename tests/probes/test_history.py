@@ -83,3 +83,18 @@ def test_a_call_that_tells_nothing_of_the_line_is_left_out(finished: Finished) -
     history = LossHistory()
     history.note(finished)
     assert history.of(SITE) == ()
+
+
+def test_video_s_bursts_are_its_own() -> None:
+    """Audio lost single packets, video whole frames."""
+    finished = call(7, burst=1.5)
+    audio = finished.result.media[0]
+    bursty = EchoSummary(900, 880, 20, 0, 0, 0, 0, 0.0, 0.0, None, burst_ratio=4.0)
+    video = replace(finished.stream, echo=bursty)
+    stream = MediaResult("video", "H264", MediaMode.ECHO, None, None, RoundTrip(900, 880, 20, 20 / 900), None)
+    history = LossHistory()
+    history.note(replace(changed(finished, media=(audio, stream)), video=video))
+    assert history.of(SITE) == (
+        LossCount("audio", "round_trip", 7, 500, 1.5),
+        LossCount("video", "round_trip", 20, 900, 4.0),
+    )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge_monitor.domain import Grade, Outcome
@@ -189,3 +191,43 @@ class TestAnswered:
 
     def test_a_room_that_hangs_up_before_any_packet_is_no_evidence_against_the_line(self) -> None:
         assert self.verdict(report(), hung_up=True) == Verdict(Outcome.NO_MEDIA, "hung_up", Grade.FAILED)
+
+
+class TestVideo:
+    """Video beside audio: its loss is graded; that none came is no fault of the line."""
+
+    def verdict(self, audio: StreamReport, video: StreamReport) -> Verdict:
+        media = (media_result(audio, codec="PCMU"), media_result(video, codec="H264", kind="video"))
+        return judge_answered(
+            audio, media, Thresholds(), setup_seconds=0.1, bye_answered=True, hung_up=False, video=video
+        )
+
+    def test_video_that_never_reaches_a_room_whose_reports_confirm_our_audio_is_swallowed(self) -> None:
+        audio = report(own=inbound(), says=peer(450, 0))
+        for seen in (report(own=inbound(), silent_reports=2), report(says=peer(900, 900))):
+            assert self.verdict(audio, seen) == Verdict(Outcome.LARGE_PACKETS_LOST, None, Grade.FAILED)
+
+    def test_without_the_room_s_word_video_that_did_not_come_is_not_held_against_the_line(self) -> None:
+        for audio in (report(came_back=echo()), report(own=inbound(), says=peer(450, 0))):
+            assert self.verdict(audio, report()) == Verdict(Outcome.REACHED, None, Grade.GOOD)
+
+    def test_a_room_that_reports_nothing_at_all_proves_nothing_of_the_video(self) -> None:
+        audio = report(came_back=echo(), silent_reports=2)
+        assert self.verdict(audio, report(silent_reports=2)).outcome is Outcome.REACHED
+
+    def test_video_that_comes_back_was_not_swallowed(self) -> None:
+        audio = report(came_back=echo(), says=peer(450, 0))
+        assert self.verdict(audio, report(came_back=echo(), silent_reports=2)).outcome is Outcome.REACHED
+
+    def test_loss_of_video_is_graded_as_that_of_audio(self) -> None:
+        audio = report(came_back=echo())
+        assert self.verdict(audio, report(came_back=echo(received=800, lost=200))) == Verdict(
+            Outcome.REACHED, "loss", Grade.FAILED
+        )
+
+    def test_bursts_of_video_make_its_loss_less_certain_and_leave_audio_s_alone(self) -> None:
+        bursty = report(came_back=replace(echo(received=470, lost=30), burst_ratio=20.0))
+        steady = report(came_back=echo())
+        assert self.verdict(steady, bursty).grade is Grade.GOOD
+        assert self.verdict(bursty, steady).grade is Grade.GOOD
+        assert self.verdict(report(came_back=echo(received=450, lost=50)), bursty).grade is Grade.FAILED

@@ -10,10 +10,12 @@ from bridge_monitor.quality import score_audio
 from bridge_monitor.rtp.report import (
     AudioLevel,
     EchoSummary,
+    FrameSummary,
     PeerReportSummary,
     ReceptionSummary,
     RttSummary,
     StreamReport,
+    VideoSummary,
 )
 
 NOTHING = StreamReport(
@@ -168,3 +170,28 @@ class TestLevel:
     def test_an_echo_has_none(self):
         media = media_result(replace(NOTHING, echo=ECHOED), codec="PCMU")
         assert (media.audio_level_dbov, media.audio_active_ratio) == (None, None)
+
+
+class TestVideo:
+    """A video stream has frames, and neither R nor MOS."""
+
+    OWN = FrameSummary(250, 245, 5, 25.0, 1_000_000, 0.004, 0.008)
+    BACK = FrameSummary(240, 240, 0, 24.0, 900_000, 0.001, 0.002)
+
+    def test_frames_of_an_echo_are_ours(self):
+        media = media_result(
+            replace(NOTHING, echo=ECHOED, video=VideoSummary(240, None, self.BACK)), codec="H264", kind="video"
+        )
+        assert (media.kind, media.codec, media.r_factor, media.mos) == ("video", "H264", None, None)
+        assert (media.frames_expected, media.frames_lost, media.frame_rate) == (240, 0, 24.0)
+
+    def test_a_room_s_own_picture_goes_before_an_echo(self):
+        media = media_result(
+            replace(NOTHING, inbound=HEARD, video=VideoSummary(240, self.OWN, self.BACK)), codec="H264", kind="video"
+        )
+        assert (media.frames_expected, media.frames_lost, media.frame_rate) == (250, 5, 25.0)
+
+    def test_without_a_picture_there_are_no_figures_of_frames(self):
+        for video in (None, VideoSummary(240, None, None)):
+            media = media_result(replace(NOTHING, video=video), codec="H264", kind="video")
+            assert (media.frames_expected, media.frames_lost, media.frame_rate) == (None, None, None)

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bridge_monitor.probes.profile import CALLABLE_SCHEMES, REPORT_WAIT_SECONDS, TEARDOWN_SECONDS, Profile, Route
+from bridge_monitor.probes.profile import (
+    CALLABLE_SCHEMES,
+    CARD_PATIENCE_SECONDS,
+    REPORT_WAIT_SECONDS,
+    TEARDOWN_SECONDS,
+    Profile,
+    Route,
+)
 from bridge_monitor.quality import Thresholds
 
 
@@ -28,6 +37,13 @@ def test_the_longest_call_waits_for_the_answer_the_report_and_the_bye() -> None:
     assert 20 < profile.usual_call_seconds < profile.longest_call_seconds
 
 
+def test_a_call_with_video_may_have_to_wait_for_its_card_first() -> None:
+    plain = Profile("room", duration_seconds=20.0)
+    assert replace(plain, video_bps=1_000_000).longest_call_seconds == pytest.approx(
+        plain.longest_call_seconds + CARD_PATIENCE_SECONDS
+    )
+
+
 def test_a_short_call_that_is_answered_late_is_not_up_longer_than_said() -> None:
     """RFC 3261 §9.1: a cancelled INVITE may be answered for 64·T1; the answer is acknowledged and ended."""
     profile = Profile("short", duration_seconds=1.0, answer_timeout_seconds=8.0)
@@ -42,6 +58,17 @@ def test_options_carry_no_media() -> None:
 
 def test_g711_takes_its_payload_and_forty_bytes_of_headers_fifty_times_a_second() -> None:
     assert Profile("room").bandwidth_bps == (160 + 40) * 8 * 50
+
+
+def test_video_counts_with_its_fullest_second_so_that_caps_hold_on_the_wire() -> None:
+    profile = Profile("video-1m", video_bps=1_000_000)
+    assert profile.has_video
+    assert profile.bandwidth_bps == pytest.approx(80_000 + 1_100_000)
+
+
+def test_neither_audio_profiles_nor_options_have_video() -> None:
+    assert not Profile("room").has_video
+    assert not Profile("alive", kind="sip-options", video_bps=1_000_000).has_video
 
 
 def test_every_kind_calls_plain_sip_in_this_version() -> None:

@@ -17,7 +17,6 @@ from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.probes.signalling import Signalling
 from bridge_monitor.probes.story import Story
 from bridge_monitor.quality import Thresholds
-from bridge_monitor.rtp.report import StreamReport
 from bridge_monitor.sip import Ended, Rejected, SipUri, TimedOut
 from tests.interop.rigs import Line
 from tests.probes.rooms import Room, header
@@ -60,12 +59,11 @@ class TestHangingUp:
         room.answers()
         listen = SipCall._listen
 
-        async def listen_until_the_bye(call: SipCall, leg: Leg) -> StreamReport:
-            report = await listen(call, leg)
+        async def listen_until_the_bye(call: SipCall) -> None:
+            await listen(call)
             invite = room.requests[0]
             room.send(room.request(invite, "BYE"), caller_of(invite))
             await room.until(lambda: bool(room.responses))
-            return report
 
         monkeypatch.setattr(SipCall, "_listen", listen_until_the_bye)
         result = (await line.call(room.uri, duration_seconds=0.2)).result
@@ -179,7 +177,7 @@ class TestWhatCannotBe:
         with pytest.raises(LocalProtocolError, match="no socket yet"):
             dialog.acknowledge()
         with pytest.raises(LocalProtocolError, match="no channel yet"):
-            await dialog.until_hung_up(asyncio.get_running_loop().create_future())
+            await dialog.until_hung_up(asyncio.get_running_loop().create_future(), changed=lambda _event: None)
         with pytest.raises(LocalProtocolError, match="no destination yet"):
             _ = dialog._towards
         await dialog.reach(SipUri.parse("sip:room@127.0.0.1"))

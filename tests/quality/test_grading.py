@@ -144,6 +144,11 @@ class TestWhatWasNotMeasured:
             LossCount("audio", "outbound", 0, 480, 2.0),
         )
 
+    def test_each_kind_of_stream_may_have_bursts_of_its_own(self):
+        video = replace(ECHO, kind="video")
+        counts = loss_counts([ECHO, video, replace(ECHO, kind="text")], burst_ratio={"audio": 1.5, "video": 3.0})
+        assert [count.burst_ratio for count in counts] == [1.5, 3.0, 1.0]
+
 
 class TestDoubt:
     @pytest.mark.parametrize(

@@ -82,6 +82,8 @@ def test_loss_both_ways_counts_twice_in_an_echo() -> None:
         (Fault(FaultKind.JITTER, seconds=0.06), True),
         (Fault(FaultKind.SLOW_ANSWER, seconds=5.2), False),
         (Fault(FaultKind.SLOW_ANSWER, seconds=8.0), True),
+        (Fault(FaultKind.BANDWIDTH, bits_per_second=199_000), False),
+        (Fault(FaultKind.BANDWIDTH, bits_per_second=200_000), True),
         (Fault(FaultKind.BUSY), True),
     ],
 )

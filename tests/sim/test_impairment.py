@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge_monitor.sim.impairment import NEVER_NS, DelayQueue, Loss, PacketNumbers, occurrences, uniform
+from bridge_monitor.sim.impairment import NEVER_NS, DelayQueue, Loss, PacketNumbers, Policer, occurrences, uniform
 
 PACKETS = 20_000
 
@@ -126,3 +127,30 @@ class TestDelayQueue:
             waiting = [time for time in waiting if time > now]
             assert len(queue) == len(waiting)
             assert queue.next_due_ns == min(waiting, default=NEVER_NS)
+
+
+class TestPolicer:
+    @pytest.mark.parametrize("factor", [0.5, 0.9, 1.5, 4.0])
+    def test_what_passes_is_the_rate_and_no_more_however_much_comes(self, factor: float) -> None:
+        """Ten seconds of packets of one size at so many times the rate; the bucket's depth passes besides."""
+        rate, size = 1_000_000.0, 1250
+        count = round(10 * rate * factor / 8 / size)
+        at_ns = np.linspace(0, 10e9, count, endpoint=False).astype(np.int64) + 10**18
+        refused = Policer(1).refused(np.zeros(count, np.int64), np.full(count, size), at_ns, np.full(count, rate))
+        passed = (count - int(refused.sum())) * size * 8
+        assert passed <= 10 * rate + rate * Policer.DEPTH_SECONDS
+        assert passed >= min(1.0, factor) * 10 * rate - size * 8
+
+    def test_a_burst_within_the_depth_passes_and_lines_are_apart(self) -> None:
+        policer = Policer(2)
+        lines = np.array([0] * 40 + [1] * 5)
+        refused = policer.refused(lines, np.full(45, 1000), np.full(45, 10**18), np.full(45, 1_000_000.0))
+        assert refused.sum() == 40 - 31  # 250,000 bits
+        assert not refused[40:].any()
+
+    def test_a_clock_that_steps_back_gives_nothing(self) -> None:
+        policer = Policer(1)
+        one, rate = np.zeros(1, np.int64), np.full(1, 8_000.0)
+        assert not policer.refused(one, np.array([250]), np.array([10**18]), rate)[0]
+        assert policer.refused(one, np.array([1]), np.array([10**18 - 10**9]), rate)[0]
+        assert not policer.refused(one, np.array([100]), np.array([10**18 + 10**8]), rate)[0]

@@ -57,6 +57,11 @@ def call(caller: Caller) -> MediaCall:
         ),
         (Fault(FaultKind.LOSS, rate=0.1, direction=Direction.TO_ROOM), {"loss_to_room": 0.1, "loss_from_room": 0.0}),
         (Fault(FaultKind.LOSS, rate=0.1, direction=Direction.FROM_ROOM), {"loss_to_room": 0.0, "loss_from_room": 0.1}),
+        (
+            Fault(FaultKind.BANDWIDTH, bits_per_second=1e6, direction=Direction.TO_ROOM),
+            {"police_to_room": 1e6, "police_from_room": 0.0},
+        ),
+        (Fault(FaultKind.BANDWIDTH, bits_per_second=1e6), {"police_to_room": 1e6, "police_from_room": 1e6}),
         (Fault(FaultKind.DELAY, seconds=0.5), {"delay_ns": 500_000_000}),
         (Fault(FaultKind.JITTER, seconds=0.02), {"jitter_ns": 60_000_000}),
         (Fault(FaultKind.REORDERING, rate=0.1, seconds=0.03), {"reorder_rate": 0.1, "reorder_ns": 30_000_000}),

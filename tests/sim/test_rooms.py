@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from bridge_monitor.sdp import audio_offer, negotiate_audio
+from bridge_monitor.sdp import VideoAnswer, audio_offer, negotiate_audio, negotiate_video, offer_video
 from bridge_monitor.sim.assignment import SimulatedSite
 from bridge_monitor.sim.faults import CodecStage, Fault, FaultKind
 from bridge_monitor.sim.media import MediaCall
@@ -34,6 +34,9 @@ ROOM = ("127.0.0.9", 5060)
 CALLER = ("127.0.0.1", 5090)
 OFFER = audio_offer(host="127.0.0.1", rtp_port=4000, session_id=1)
 HIGH_NOON = 1_719_464_400.0
+
+
+VIDEO_OFFER = offer_video(OFFER, rtp_port=4002, bitrate_bps=1_000_000)
 
 
 @dataclass
@@ -356,3 +359,43 @@ class TestWindows:
 
     def test_without_windows_no_call_is_outside(self, world: World) -> None:
         assert not world.rooms.outside_windows(0.0, 1e9)
+
+
+class TestVideo:
+    def test_offered_video_is_taken_on_a_row_of_its_own(self, world: World) -> None:
+        call_id = world.call(VIDEO_OFFER.to_bytes())
+        (answered,) = world.all_of(Answered)
+        video = negotiate_video(VIDEO_OFFER, answered.sdp)
+        assert isinstance(video, VideoAnswer)
+        assert (video.rtp_port, video.rtcp_port) == (30002, 30003)
+        assert world.media.busy[1] == MediaCall("127.0.0.1", 4002, 4003, 96, "H264", video=True)
+        world.caller.bye(call_id, world.now)
+        world.exchange()
+        assert sorted(world.media.ended) == [0, 1]
+
+    def test_a_room_without_video_takes_the_audio_alone(self, world: World) -> None:
+        world.fault(Fault(FaultKind.NO_VIDEO))
+        world.call(VIDEO_OFFER.to_bytes())
+        (answered,) = world.all_of(Answered)
+        assert negotiate_video(VIDEO_OFFER, answered.sdp).reason == "media_rejected"  # type: ignore[union-attr]
+        assert list(world.media.busy) == [0]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            (b"packetization-mode=1", b"packetization-mode=0"),
+            (b"m=video 4002", b"m=video 0"),
+            (b"a=rtcp:4003", b"a=rtcp:x"),
+        ],
+        ids=["another mode", "turned off", "nowhere for reports"],
+    )
+    def test_video_it_can_not_speak_is_left_away(self, world: World, change: tuple[bytes, bytes]) -> None:
+        world.call(VIDEO_OFFER.to_bytes().replace(*change))
+        assert list(world.media.busy) == [0]
+        assert len(world.all_of(Answered)) == 1
+
+    def test_without_a_free_row_there_is_no_video(self, world: World) -> None:
+        world.media.busy[1] = MediaCall("127.0.0.1", 1, 2, 0, "PCMU")
+        world.call(VIDEO_OFFER.to_bytes())
+        (answered,) = world.all_of(Answered)
+        assert negotiate_video(VIDEO_OFFER, answered.sdp).reason == "media_rejected"  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from bridge_monitor.domain import (
     Grade,
     Inventory,
     Outcome,
+    RoundTrip,
     Site,
     SiteGrade,
     SiteState,
@@ -53,6 +54,9 @@ DOCUMENTED = {
     "bridge_rtt_seconds": "gauge",
     "bridge_mos": "gauge",
     "bridge_audio_level_dbov": "gauge",
+    "bridge_video_loss_ratio": "gauge",
+    "bridge_video_frame_loss_ratio": "gauge",
+    "bridge_video_frame_rate": "gauge",
     "bridge_site_advisory": "gauge",
     "bridge_site_info": "gauge",
     "bridge_probes_total": "counter",
@@ -101,7 +105,9 @@ def full_scrape() -> str:
     aggregates.observe(result_of(), inventory["01001"], inventory)
     aggregates.observe(echo, inventory["0100101"], inventory)
     aggregates.observe(result_of(invalid=("loop_lag",)), inventory["01001"], inventory)
-    silent = result_of(media=(rtcp_stream(audio_level_dbov=-127.0),), advisories=(Advisory.SILENT_ROOM,))
+    audio = rtcp_stream(audio_level_dbov=-127.0)
+    video = rtcp_stream(kind="video", codec="H264", frames_expected=250, frames_lost=5, frame_rate=25.0)
+    silent = result_of(media=(audio, video), advisories=(Advisory.SILENT_ROOM,))
     snapshot = snapshot_of(inventory, state_of(silent), state_of(echo))
     health = OwnHealth(event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5, reference_up={"beyond": True})
     return "".join(Exporter().slices(snapshot, aggregates.view(), health, an_event()))
@@ -182,6 +188,23 @@ class TestSite:
             assert of_site(samples, "bridge_audio_level_dbov") == {"": -64.5}
             assert of_site(samples, "bridge_probe_success") == {"": 1}
         assert "bridge_site_advisory" not in scrape(state_of(result_of()))
+
+    def test_video_has_series_of_its_own_and_leaves_those_of_audio_alone(self) -> None:
+        loss = RoundTrip(1000, 900, 100, 0.1)
+        video = echo_stream(
+            kind="video", codec="H264", round_trip=loss, frames_expected=250, frames_lost=50, frame_rate=25.0
+        )
+        samples = scrape(state_of(result_of(media=(rtcp_stream(), video))))
+        assert of_site(samples, "bridge_video_loss_ratio") == {"round_trip": 0.1}
+        assert of_site(samples, "bridge_video_frame_loss_ratio") == {"": 0.2}
+        assert of_site(samples, "bridge_video_frame_rate") == {"": 25.0}
+        assert of_site(samples, "bridge_rtp_loss_ratio") == {"inbound": 0.004, "outbound": 0.0104}
+
+    def test_without_video_there_are_no_series_of_video(self) -> None:
+        nothing_came = rtcp_stream(kind="video", inbound=None, outbound=None)
+        for media in ((rtcp_stream(),), (rtcp_stream(), nothing_came)):
+            samples = scrape(state_of(result_of(media=media)))
+            assert not [name for name in samples if name.startswith("bridge_video")]
 
     def test_names_are_in_the_info_series_escaped(self) -> None:
         info = {labels["site"]: labels for labels, value in scrape()["bridge_site_info"] if value == 1}

@@ -12,11 +12,13 @@ from bridge_monitor.web.streams import (
     Direction,
     Loss,
     audio_of,
+    frame_loss_ratio,
     jitters,
     losses,
     rtt_of,
     setup_delay,
     tells_of_the_line,
+    video_of,
 )
 from tests.web.nation import echo_stream, result_of, rtcp_stream
 
@@ -47,6 +49,21 @@ class TestAudio:
     def test_a_call_without_audio_has_none(self) -> None:
         assert audio_of(result_of(media=())) is None
         assert audio_of(result_of(media=(rtcp_stream(kind="video"),))) is None
+
+
+class TestVideo:
+    def test_the_first_video_stream_is_the_one_shown(self) -> None:
+        video = rtcp_stream(kind="video")
+        assert video_of(result_of(media=(rtcp_stream(), video, rtcp_stream(kind="video")))) is video
+        assert video_of(result_of()) is None
+
+    @pytest.mark.parametrize(
+        ("expected", "lost", "ratio"), [(250, 5, 0.02), (250, 0, 0.0), (0, 0, None), (None, None, None)]
+    )
+    def test_frames_that_were_not_measured_have_no_loss(
+        self, expected: int | None, lost: int | None, ratio: float | None
+    ) -> None:
+        assert frame_loss_ratio(rtcp_stream(kind="video", frames_expected=expected, frames_lost=lost)) == ratio
 
 
 class TestLosses:

@@ -16,6 +16,8 @@ VIDEO_CLOCK_RATE: Final = 90_000
 HIGHEST_BITRATE: Final = 14_000_000
 """What level 3.1 allows (H.264 Table A-1), the level that our offer names."""
 LOWEST_BITRATE: Final = 64_000
+HIGHEST_FRAME_RATE: Final = 30
+"""What level 3.1 allows at the card's largest size, 1280×720."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class VideoPlan:
     def __post_init__(self) -> None:
         ranges = (
             ("bitrate_bps", self.bitrate_bps, LOWEST_BITRATE, HIGHEST_BITRATE),
-            ("frames_per_second", self.frames_per_second, 1, 30),
+            ("frames_per_second", self.frames_per_second, 1, HIGHEST_FRAME_RATE),
         )
         for problem in (*place_problems(self), *number_problems(ranges)):
             raise LocalProtocolError(f"video plan: {problem}")
