@@ -42,8 +42,10 @@ class Repeater:
         core.timers.start(self, "give up", now + TRANSACTION_TIMEOUT)
 
     def stop(self) -> None:
-        """The ACK is here."""
+        """The ACK is here, or is waited for no more."""
         self._core.timers.stop_all(self)
+        # The call has us and we had the call: without this, each one would be left to the garbage collector.
+        self._give_up = _nobody_waits
 
     def fire(self, timer: str, now: float) -> None:
         """Send again, or give up."""
@@ -52,8 +54,13 @@ class Repeater:
             self._interval = min(2 * self._interval, T2)
             self._core.timers.start(self, "repeat", now + self._interval)
             return
+        give_up = self._give_up
         self.stop()
-        self._give_up(now)
+        give_up(now)
+
+
+def _nobody_waits(_now: float) -> None:
+    return
 
 
 class Stage(StrEnum):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge_monitor.sip import Acknowledged, ByeCompleted, Ended, Invited
+from bridge_monitor.sip.incoming import IncomingCall
 
 if TYPE_CHECKING:
     from tests.sip.conftest import Peer
@@ -171,6 +173,20 @@ class TestEnds:
         called.reply(200)
         assert called.take_events() == [ByeCompleted("strange", 200, 0.0)]
         called.assert_nothing_left()
+
+    def test_an_ended_call_is_not_left_to_the_garbage_collector(self, called: Peer) -> None:
+        """Whoever answers thousands of calls has the collector look at nothing while they are up."""
+        gc.collect()
+        gc.disable()
+        try:
+            tag = up(called)
+            called.request("BYE", to_tag=tag, cseq=2)
+            called.take_events()
+            called.advance(40.0)
+            called.assert_nothing_left()
+            assert not [found for found in gc.get_objects() if isinstance(found, IncomingCall)]
+        finally:
+            gc.enable()
 
     def test_by_their_bye(self, called: Peer) -> None:
         tag = up(called)
