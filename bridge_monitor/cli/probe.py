@@ -269,12 +269,15 @@ async def held_slot(plan: Plan, centre: CallCentre, wish: ProbeWish) -> AsyncIte
 
 
 async def call_once(
-    plan: Plan, centre: CallCentre, wish: ProbeWish, lang: Lang, capture: CallCapture | None
+    plan: Plan, centre: CallCentre, wish: ProbeWish, lang: Lang, capture: CallCapture | None = None, *, row: str = ""
 ) -> tuple[Finished, bool]:
-    """Place one call; return what it found, and whether it was interrupted."""
+    """Place one call; return what it found, and whether it was interrupted.
+
+    Of a call that becomes a row of a table, called ``row``, only the phase that runs is shown, and none stays.
+    """
     interrupted = False
     console = messages()
-    watch = _Watch(console, plan, lang)
+    watch = _Watch(console, plan, lang, row)
     call = asyncio.ensure_future(
         centre.place_watched(
             plan.site,
@@ -299,8 +302,9 @@ async def call_once(
 class _Watch:
     """Shows each phase as it passes, on a terminal."""
 
-    def __init__(self, console: Console, plan: Plan, lang: Lang) -> None:
+    def __init__(self, console: Console, plan: Plan, lang: Lang, row: str) -> None:
         self._console = console
+        self._row = row
         self._lang = lang
         self._seconds = plan.site.profile.stream_seconds
         self._status = console.status("") if console.is_terminal else None
@@ -319,11 +323,12 @@ class _Watch:
             return
         name = label(phase, self._lang)
         if seconds is not None:
-            self._console.print(Text.assemble(("✓ ", "green"), name, (f" {milliseconds(seconds)}", "dim")))
-        elif phase == "first_rtp":
-            self._status.update(text("measuring", self._lang, seconds=f"{self._seconds:g}"))
-        else:
-            self._status.update(name)
+            if not self._row:
+                self._console.print(Text.assemble(("✓ ", "green"), name, (f" {milliseconds(seconds)}", "dim")))
+            return
+        if phase == "first_rtp":
+            name = text("measuring", self._lang, seconds=f"{self._seconds:g}")
+        self._status.update(f"{self._row}: {name}" if self._row else name)
 
 
 def _show(finished: Finished, plan: Plan, wish: ProbeWish, lang: Lang) -> None:

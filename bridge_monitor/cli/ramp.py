@@ -133,13 +133,14 @@ async def _climb(plan: Plan, top: Plan, wish: ProbeWish, ramp: Ramp, lang: Lang)
     # The slot is held at the highest rate, so that a running daemon's caps hold throughout.
     # The cards of its rates are made one by one, since encoding beside a call would spoil it.
     async with open_centre(replace(plan.centre, video=frozenset())) as centre, held_slot(top, centre, wish):
+        view.begin()
         while (rate := ramp.next_rate()) is not None and not interrupted:
             if last is not None:
                 await asyncio.sleep(_BETWEEN_CALLS_SECONDS)
                 if reason := refusal_of(top, wish):
                     refused = bool(show_refusal(reason, top, wish, lang))
                     break
-            last, interrupted = await call_once(at_rate(plan, rate), centre, wish, lang, None)
+            last, interrupted = await call_once(at_rate(plan, rate), centre, wish, lang, row=bits(rate))
             view.step(ramp.note(rate, last), last)
     view.conclude(last)
     if any(ramp.lossy(step) for step in ramp.steps):
@@ -157,18 +158,19 @@ class _View:
         self._plan = plan
         self._as_json = wish.as_json
         self._lang = lang
-        self._began = False
+
+    def begin(self) -> None:
+        """Show what each column is."""
+        if self._as_json:
+            return
+        keys = (*(_NAMES[way] for way in DIRECTIONS), "ramp_frames")
+        names = "".join(f"{text(key, self._lang):>{_COLUMN}}" for key in keys)
+        output().print(Text(f"{text('ramp_rate', self._lang):>12}  {'':{_CELLS}}{names}", style="bold"))
 
     def step(self, step: Step, finished: Finished) -> None:
         """Show what one more call found."""
-        if self._as_json:
-            return
-        if not self._began:
-            self._began = True
-            keys = (*(_NAMES[way] for way in DIRECTIONS), "ramp_frames")
-            names = "".join(f"{text(key, self._lang):>{_COLUMN}}" for key in keys)
-            output().print(Text(f"{text('ramp_rate', self._lang):>12}  {'':{_CELLS}}{names}", style="bold"))
-        output().print(self._line(step, finished))
+        if not self._as_json:
+            output().print(self._line(step, finished))
 
     def conclude(self, last: Finished | None) -> None:
         """Show what was found in all."""

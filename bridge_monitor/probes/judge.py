@@ -48,6 +48,9 @@ _GRADE_OF: Final[dict[Outcome, Grade]] = {
 MINIMUM_LARGE_PACKETS: Final = 3
 """So many large packets must have been sent before their absence is a finding: one alone may be chance."""
 
+MINIMUM_LARGE_RETURNS: Final = 5
+"""Where so many large packets of video should have come back, that none did is chance in less than 1 of 100 calls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -122,7 +125,7 @@ def judge_answered(
         video: What it counted of the video, where both sides agreed on one. That none came is no fault of the line.
     """
     outcome, reason = judge_media(report)
-    if outcome is Outcome.REACHED and video is not None and _only_video_is_swallowed(report, video):
+    if outcome is Outcome.REACHED and video is not None and _large_packets_are_swallowed(report, video):
         outcome = Outcome.LARGE_PACKETS_LOST
     if outcome is not Outcome.REACHED:
         if hung_up and outcome is Outcome.NO_MEDIA:
@@ -151,12 +154,19 @@ def _peer_received(report: StreamReport) -> bool:
     return peer.packets_reported > (peer.packets_lost or 0)
 
 
-def _only_video_is_swallowed(audio: StreamReport, video: StreamReport) -> bool:
-    """Whether the room reports that our audio reaches it and our video, in large packets, not at all.
+def _large_packets_are_swallowed(audio: StreamReport, video: StreamReport) -> bool:
+    """Whether video's large packets, and they alone, don't pass.
 
-    That no picture comes back proves nothing: the room may have none to send.
+    Either the small ones come back and none of the large, of which `MINIMUM_LARGE_RETURNS` should have by the small
+    ones' share; or the room reports that our audio reaches it and our video not at all. That no picture comes back
+    proves nothing: the room may have none to send.
     """
-    return video.echo is None and _peer_received(audio) and _peer_heard_nothing(video)
+    echo, sizes = video.echo, video.video
+    if echo is None:
+        return _peer_received(audio) and _peer_heard_nothing(video)
+    if sizes is None or sizes.large_received:
+        return False
+    return sizes.large_sent * echo.received >= MINIMUM_LARGE_RETURNS * max(1, echo.sent - sizes.large_sent)
 
 
 def _peer_heard_nothing(report: StreamReport) -> bool:

@@ -246,6 +246,17 @@ def summarise_own(log: Array, first_seq: int, frame_starts: Array) -> FrameSumma
     )
 
 
+def count_own_of_size(log: Array, first_seq: int, size: int) -> int:
+    """Return how many different packets with so many bytes of payload came back of a stream of ours.
+
+    Args:
+        log: The packets that came back with our SSRC.
+        first_seq: Sequence number of the first packet sent.
+        size: Bytes of payload.
+    """
+    return len(np.unique(_extended(log["seq"] - first_seq)[log["bytes"] == size]))
+
+
 def _extended(seq: Array) -> Array:
     """Return sequence numbers with their cycles, the first nearest to 0, each other nearest to the one before."""
     number: Array = _signed_column(np.diff(seq, prepend=0), 16).cumsum()

@@ -196,11 +196,15 @@ class VideoSummary:
         frames_sent: Frames of ours.
         inbound_frames: The peer's own; None if none was received.
         echoed_frames: Ours come back; None if none was received.
+        large_sent: Packets of ours of the largest size, that of most.
+        large_received: Different ones of them that came back.
     """
 
     frames_sent: int
     inbound_frames: FrameSummary | None
     echoed_frames: FrameSummary | None
+    large_sent: int = 0
+    large_received: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from bridge_monitor.rtp.report import (
     ReceptionSummary,
     RttSummary,
     StreamReport,
+    VideoSummary,
 )
 
 
@@ -65,6 +66,7 @@ def report(
     says: PeerReportSummary | None = None,
     payload_types: tuple[int, ...] = (),
     silent_reports: int = 0,
+    video: VideoSummary | None = None,
 ) -> StreamReport:
     return StreamReport(
         packets_sent=500,
@@ -80,6 +82,7 @@ def report(
         lateness=None,
         invalid=(),
         peer_silent_reports=silent_reports,
+        video=video,
     )
 
 
@@ -218,6 +221,25 @@ class TestVideo:
     def test_video_that_comes_back_was_not_swallowed(self) -> None:
         audio = report(came_back=echo(), says=peer(450, 0))
         assert self.verdict(audio, report(came_back=echo(), silent_reports=2)).outcome is Outcome.REACHED
+
+    @pytest.mark.parametrize(
+        ("large_sent", "large_back", "small_back", "small_lost", "outcome"),
+        [
+            (250, 0, 75, 0, Outcome.LARGE_PACKETS_LOST),
+            (250, 0, 15, 60, Outcome.LARGE_PACKETS_LOST),
+            (250, 1, 75, 0, Outcome.REACHED),
+            (20, 0, 15, 60, Outcome.REACHED),
+            (0, 0, 75, 0, Outcome.REACHED),
+        ],
+        ids=["none of the large", "and loss besides", "one of them", "may be chance", "none was sent"],
+    )
+    def test_large_packets_that_never_come_back_are_told_from_loss(
+        self, large_sent: int, large_back: int, small_back: int, small_lost: int, outcome: Outcome
+    ) -> None:
+        """A line that loses by rate loses of all sizes; one that loses by size needs another mend."""
+        back = echo(received=small_back + large_back, lost=small_lost + large_sent - large_back)
+        video = report(came_back=back, video=VideoSummary(75, None, None, large_sent, large_back))
+        assert self.verdict(report(came_back=echo()), video).outcome is outcome
 
     def test_loss_of_video_is_graded_as_that_of_audio(self) -> None:
         audio = report(came_back=echo())

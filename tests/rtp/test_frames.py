@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge_monitor.rtp.frames import PACKET, FrameReception, Packet, summarise, summarise_own
+from bridge_monitor.rtp.frames import PACKET, FrameReception, Packet, count_own_of_size, summarise, summarise_own
 from bridge_monitor.rtp.report import FrameSummary
 
 MS = 1_000_000
@@ -261,6 +261,15 @@ class TestOwn:
         packets = stream(self.SIZES)
         beyond = packets[0]._replace(seq=packets[-1].seq + 1)
         assert self.own([*packets, packets[3], beyond, packets[0]._replace(seq=65529)]) == self.own(packets)
+
+    def test_packets_of_one_size_are_counted_once_each(self) -> None:
+        """Over the wrap of sequence numbers, copies left out."""
+        packets = stream(self.SIZES)
+        sizes = [packet.bytes for packet in packets]
+        for size in (*set(sizes), 999_999):
+            copied = table([*packets, packets[3], packets[0]])
+            assert count_own_of_size(copied, 65530, size) == sizes.count(size)
+        assert count_own_of_size(table([]), 65530, 1000) == 0
 
     def test_nothing_of_ours_is_no_summary(self) -> None:
         assert self.own([]) is None

@@ -74,8 +74,8 @@ def test_a_sweep_with_video_never_takes_more_of_a_province_than_its_cap(
         tmp_path / "country",
         network,
         provinces=1,
-        communes=9,
-        profiles={"video-1m": {"duration": "4 s", "answer_timeout": "4 s", "media": {"video": "1 Mbit/s"}}},
+        communes=7,
+        profiles={"video-1m": {"duration": "2.5 s", "answer_timeout": "4 s", "media": {"video": "1 Mbit/s"}}},
         settings={"caps": {"total": {"calls_per_second": 100}, "per_province": {"bandwidth": "5 Mbit/s"}}},
     )
     country.write()

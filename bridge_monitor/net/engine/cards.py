@@ -62,6 +62,7 @@ class CardTable:
         counts: How many it has.
         address: Where each packet's payload lies.
         lengths: Its bytes.
+        largest: The most that any has; most packets have it.
         whole: Entries of several packets each, as far as packets have one size.
         single: Entries of one packet each.
     """
@@ -75,6 +76,8 @@ class CardTable:
         start = packets * _LENGTH.itemsize
         self.lengths: Array = self._memory[:start].view(_LENGTH).astype(np.int64)
         self._place: Array = start + self.lengths.cumsum() - self.lengths
+        self.largest = int(self.lengths.max())
+        self._large: Array = np.add.reduceat(self.lengths == self.largest, self.first, dtype=np.int64)
         self.address: Array = (self._memory.ctypes.data + self._place).astype(np.uint64)
         self.whole = Entries(self.first, self.counts, _begins(self.lengths, self.first))
         self.single = Entries(self.first, self.counts, np.arange(packets))
@@ -91,6 +94,10 @@ class CardTable:
     def frame_starts(self, frames: int) -> Array:
         """Return the place of each picture's first packet among those sent, and at its end their number."""
         return np.concatenate(([0], self.counts[np.arange(frames) % len(self)].cumsum()))
+
+    def large_among(self, frames: int) -> int:
+        """Return how many packets of the largest size so many pictures have."""
+        return int(self._large[np.arange(frames) % len(self)].sum())
 
 
 class Entries:

@@ -26,7 +26,7 @@ from bridge_monitor.net.engine.reports import Reports
 from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
 from bridge_monitor.net.engine.video import VideoSender
 from bridge_monitor.net.engine.video_plan import VIDEO_CLOCK_RATE, VideoPlan
-from bridge_monitor.rtp.frames import summarise, summarise_own
+from bridge_monitor.rtp.frames import count_own_of_size, summarise, summarise_own
 from bridge_monitor.rtp.report import VideoSummary
 
 _LONGEST_SLEEP_NS: Final = 10_000_000
@@ -256,10 +256,13 @@ class Engine:
             return None
         self._video.stop(row)
         inbound, own = self._receiver.frames.stop(row)
+        largest, large_sent = self._video.large_packets(row)
         return VideoSummary(
             frames_sent=int(self._video.frames[row]),
             inbound_frames=summarise(inbound),
             echoed_frames=summarise_own(own, plan.first_seq, self._video.frame_starts(row)),
+            large_sent=large_sent,
+            large_received=count_own_of_size(own, plan.first_seq, largest),
         )
 
     # --- the parent --------------------------------------------------------------------------------------------------

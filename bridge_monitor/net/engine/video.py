@@ -157,6 +157,11 @@ class VideoSender:
         """Return the place of each picture's first packet among those of a row, and at its end their number."""
         return self._tables[row].frame_starts(int(self.frames[row]))
 
+    def large_packets(self, row: int) -> tuple[int, int]:
+        """Return the largest payload of a row's card, in bytes, and how many packets of it were sent."""
+        table = self._tables[row]
+        return table.largest, table.large_among(int(self.frames[row]))
+
     def last_packet(self, row: int) -> tuple[int, int]:
         """Return a row's last packet's send time (CLOCK_REALTIME, ns) and its timestamp."""
         return int(self._last_send_ns[row]), int(self._timestamps(np.array([row]), self.frames[row] - 1)[0])

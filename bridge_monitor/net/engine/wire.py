@@ -104,7 +104,7 @@ def video_from_dict(plain: dict[str, Any]) -> VideoSummary:
     frames = {
         name: FrameSummary(**plain[name]) if plain[name] else None for name in ("inbound_frames", "echoed_frames")
     }
-    return VideoSummary(frames_sent=plain["frames_sent"], **frames)
+    return VideoSummary(**{**plain, **frames})
 
 
 Outbox = deque[bytes]

@@ -39,6 +39,16 @@ def test_it_tells_where_each_picture_begins_over_several_rounds(card: Card) -> N
     assert [after - before for before, after in pairwise(starts)] == [*counts, *counts, *counts[:4]]
 
 
+def test_it_tells_how_many_packets_have_the_largest_size_over_several_rounds(card: Card) -> None:
+    table = table_of(card)
+    sizes = [[len(payload) for payload in payloads] for payloads in card.packets()]
+    largest = max(max(picture) for picture in sizes)
+    assert table.largest == largest
+    for frames in (0, 1, 8, 20):
+        sent = [size for place in range(frames) for size in sizes[place % 8]]
+        assert table.large_among(frames) == sent.count(largest)
+
+
 @given(st.lists(st.lists(st.integers(2, 1338 * 3), min_size=1, max_size=60), min_size=1, max_size=6))
 @settings(max_examples=100, deadline=None)
 def test_an_entry_s_packets_have_one_size_but_the_last(sizes: list[list[int]]) -> None:

@@ -102,6 +102,24 @@ class TestStream:
             assert {packet.ssrc for packet in received(peer)} == {row + 1}
             assert station.report(row).video.echoed_frames.complete == 8
 
+    def test_packets_of_the_largest_size_are_counted_apart(
+        self, station: Any, new_peer: Any, video_plan_for: Plan, card: Card
+    ) -> None:
+        """That a line swallows those, and those alone, is another fault than loss."""
+        sizes = Counter(len(payload) for picture in card.packets() for payload in picture)
+        largest = max(sizes)
+        through, narrow = new_peer(), new_peer()
+        through.echo()
+        narrow.on_rtp = lambda data, source: len(data) - 12 < largest and narrow.rtp.sendto(data, source)
+        station.load(card)
+        for row, peer in enumerate((through, narrow)):
+            station.begin(row, video_plan_for(peer, ssrc=row + 1))
+        station.run(1, through, narrow)
+        sent = sizes[largest]
+        told = [(video.large_sent, video.large_received) for row in (0, 1) if (video := station.report(row).video)]
+        assert told == [(sent, sent), (sent, 0)]
+        assert station.report(1).echo.received == 83 - sent > 0
+
     def test_more_packets_than_fit_at_once_are_sent_in_lots(
         self, station: Any, new_peer: Any, video_plan_for: Plan, card: Card, monkeypatch: Any
     ) -> None:

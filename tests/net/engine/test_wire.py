@@ -41,7 +41,9 @@ def test_a_peer_s_summary_survives_json(summary: PeerReportSummary | None) -> No
     "summary",
     [
         VideoSummary(250, None, None),
-        VideoSummary(250, FrameSummary(10, 9, 1, 25.0, 1000, 0.001, 0.002), FrameSummary(1, 1, 0, None, 9, None, None)),
+        VideoSummary(
+            250, FrameSummary(10, 9, 1, 25.0, 1000, 0.001, 0.002), FrameSummary(1, 1, 0, None, 9, None, None), 9, 8
+        ),
     ],
 )
 def test_a_video_s_summary_survives_json(summary: VideoSummary) -> None:
