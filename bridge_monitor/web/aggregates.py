@@ -104,6 +104,11 @@ class Aggregates:
         if tells_of_the_line(result):
             self._observe_figures(result, site.code, tally)
 
+    @property
+    def packets(self) -> Mapping[str, Packets]:
+        """The packets of each site so far, as they are now: to be read at once."""
+        return self._packets
+
     def view(self) -> AggregatesView:
         """Return a copy of all counters, for a scrape that takes its time."""
         tallies = {place: tally.copy() for place, tally in self._tallies.items()}

@@ -12,12 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bridge_monitor.errors import ConfigError, Problem
-from bridge_monitor.web.exporter import Exporter
 from bridge_monitor.web.language import say
 from bridge_monitor.web.pages import handle_index
 from bridge_monitor.web.probe_page import ProbePage
-from bridge_monitor.web.scrape import handle_metrics
-from bridge_monitor.web.services import EXPORTER, SERVICES, AppServices
+from bridge_monitor.web.scrape import Metrics
+from bridge_monitor.web.services import SERVICES, AppServices
 
 __all__ = ["AppServices", "create_app"]
 
@@ -26,17 +25,18 @@ _OWN_ORIGIN: Final = frozenset({"", "none", "same-origin"})
 
 
 def create_app(services: AppServices) -> web.Application:
-    """Return the application; it neither listens (`serve`) nor starts anything.
+    """Return the application; it neither listens (`serve`) nor works before it is started.
 
     No path but ``/probe`` and ``/-/reload`` does more than read. Those two are closed to pages of other sites that a
     browser on this host may have open (Fetch Metadata, ``Sec-Fetch-Site``).
     """
     app = web.Application(middlewares=[_refuse_cross_site])
     app[SERVICES] = services
-    app[EXPORTER] = Exporter()
+    metrics = Metrics()
+    app.cleanup_ctx.append(metrics.background)
     app.on_response_prepare.append(_no_sniffing)
     app.router.add_get("/", handle_index)
-    app.router.add_get("/metrics", handle_metrics, allow_head=False)
+    app.router.add_get("/metrics", metrics.handle, allow_head=False)
     app.router.add_get("/probe", ProbePage().handle, allow_head=False)
     app.router.add_get("/-/healthy", _handle_healthy)
     app.router.add_get("/-/ready", _handle_ready)

@@ -1,40 +1,29 @@
 """The text of ``/metrics``, in slices short enough that the event loop stays free between them.
 
-Owns the order of the families and the cache of rows; must not know HTTP or wait for anything. A scrape shows one
-moment: everything that can change while it is written out is taken when it begins.
+Owns the order of the families; must not know HTTP or wait for anything. A scrape shows one moment: everything that can
+change while it is written out is taken when it begins. The sites' text is kept (`kept_text`) and may be brought up to
+date between scrapes, so that a scrape has little left to render.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from bridge_monitor import __version__
-from bridge_monitor.domain import Event, EventPhase, Inventory, Outcome, Site, SiteState, Snapshot
+from bridge_monitor.domain import Event, EventPhase, Outcome, Snapshot
 from bridge_monitor.web.aggregates import AggregatesView, Histogram, Packets, Place, Tally
 from bridge_monitor.web.health import OwnHealth
-from bridge_monitor.web.site_series import (
-    SITE_FAMILIES,
-    SiteRow,
-    info_labels,
-    render_advisories,
-    render_families,
-    render_info,
-    render_phases,
-    site_labels,
-    site_row,
-)
+from bridge_monitor.web.kept_text import HEADERS, KeptText
 from bridge_monitor.web.text import Family, label_pairs
 
-SLICE_SITES: Final = 256
-"""Sites in one slice of a family: about a millisecond."""
-
-SLICE_ROWS: Final = 64
-"""Rows brought up to date in one slice: about two milliseconds if all of them are new."""
+SLICE_BYTES: Final = 1 << 18
+"""Least size of a slice of text, but the last: few large writes cost least."""
 
 SLICE_PLACES: Final = 32
 """Provinces' tiers in one slice of a family: about a millisecond."""
@@ -89,39 +78,21 @@ LOSS: Final = Family(
 )
 
 
-class _RowCache:
-    """Rows of one inventory. A scrape holds its own, so that a reload in the middle of it mixes nothing."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        self.inventory = inventory
-        self.places: set[Place] = set()
-        """Where a site is called; complete once every site's row was asked for."""
-        self._rows: dict[str, SiteRow] = {}
-
-    def row(self, site: Site, state: SiteState | None, packets: Packets) -> SiteRow:
-        """Return the site's row, built anew only if what it shows has changed."""
-        row = self._rows.get(site.code)
-        if row is None or row.state is not state or row.packets is not packets:
-            labels = row.labels if row else site_labels(site, self.inventory)
-            info = row.info if row else info_labels(site, self.inventory)
-            row = self._rows[site.code] = site_row(site, state, packets, labels, info)
-            if site.testable:
-                self.places.add((self.inventory.province_of(site.code), site.tier))
-        return row
-
-
 class Exporter:
-    """Renders ``/metrics``; keeps each site's row until its state changes."""
+    """Renders ``/metrics``; keeps each site's text until its state changes."""
 
     def __init__(self) -> None:
-        self._cache: _RowCache | None = None
+        self._kept: KeptText | None = None
+        self._next = 0
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
     def slices(
         self, snapshot: Snapshot, counters: AggregatesView, health: OwnHealth, event: Event | None
-    ) -> Iterator[str]:
+    ) -> Iterator[bytes]:
         """Return the exposition in slices, each made when it is asked for and each a few milliseconds of work.
+
+        Slices are empty while text is brought up to date; no text comes before all of it is.
 
         Args:
             snapshot: The nation now.
@@ -129,11 +100,28 @@ class Exporter:
             health: The daemon's own figures, read at once.
             event: The event, for the start of its conference.
         """
-        cache = self._cache
-        if cache is None or cache.inventory is not snapshot.inventory:
-            cache = self._cache = _RowCache(snapshot.inventory)
         head = "".join([*self._own(snapshot, counters, health), *_event(snapshot, event)])
-        return _slices(head, snapshot, counters, cache)
+        return _slices(head, snapshot, counters, self._kept_of(snapshot))
+
+    def freshen(self, snapshot: Snapshot, packets: Mapping[str, Packets]) -> int:
+        """Bring the next run of sites up to date, each in its turn; return how many runs there are.
+
+        Args:
+            snapshot: The nation now.
+            packets: The packet counters now.
+        """
+        kept = self._kept_of(snapshot)
+        if len(kept):
+            self._next %= len(kept)
+            kept.run(self._next).at(snapshot.states, packets)
+            self._next += 1
+        return len(kept)
+
+    def _kept_of(self, snapshot: Snapshot) -> KeptText:
+        kept = self._kept
+        if kept is None or kept.inventory is not snapshot.inventory:
+            kept = self._kept = KeptText(snapshot.inventory)
+        return kept
 
     def _own(self, snapshot: Snapshot, counters: AggregatesView, health: OwnHealth) -> Iterator[str]:
         version = label_pairs({"version": __version__, "python_version": platform.python_version()})
@@ -167,19 +155,27 @@ def _event(snapshot: Snapshot, event: Event | None) -> Iterator[str]:
         yield CONFERENCE_START.sample("", event.conference.start.timestamp())
 
 
-def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, cache: _RowCache) -> Iterator[str]:
-    yield head
-    rows: list[SiteRow] = []
-    for site in snapshot.inventory:
-        packets = counters.packets.get(site.code, _NO_PACKETS)
-        rows.append(cache.row(site, snapshot.states.get(site.code), packets))
-        if len(rows) % SLICE_ROWS == 0:
-            yield ""
-    yield from _by_place(counters, sorted(cache.places))
-    yield from render_info(rows, SLICE_SITES)
-    yield from render_families(SITE_FAMILIES, rows, SLICE_SITES)
-    yield from render_phases(rows, SLICE_SITES)
-    yield from render_advisories(rows, SLICE_SITES)
+def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, kept: KeptText) -> Iterator[bytes]:
+    texts = []
+    for run in kept.runs():
+        texts.append(run.at(snapshot.states, counters.packets))
+        yield b""
+    places = []
+    for text in _by_place(counters, kept.places()):
+        places.append(text.encode())
+        yield b""
+    pieces = [head.encode(), *places]
+    size = sum(map(len, pieces))
+    for column, header in enumerate(HEADERS):
+        pieces.append(header.encode())
+        for blocks in texts:
+            pieces.append(blocks[column])
+            size += len(blocks[column])
+            if size >= SLICE_BYTES:
+                yield b"".join(pieces)
+                pieces.clear()
+                size = 0
+    yield b"".join(pieces)
 
 
 def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str]:
@@ -216,15 +212,16 @@ def _losses(labels: str, tally: Tally) -> str:
 
 
 def _histogram(family: Family, labels: str, histogram: Histogram) -> str:
-    lines: list[str] = []
-    below = 0
-    for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
-        below += count
-        lines.append(family.sample(f'{labels},le="{bound}"', below, suffix="_bucket"))
-    lines.append(family.sample(labels, histogram.sum, suffix="_sum"))
-    lines.append(family.sample(labels, below, suffix="_count"))
-    return "".join(lines)
+    below = list(accumulate(histogram.counts))
+    heads = _histogram_heads(family, labels, histogram.bounds)
+    return "".join([f"{head}{value}\n" for head, value in zip(heads, (*below, histogram.sum, below[-1]), strict=True)])
 
 
-_NO_PACKETS: Final[Packets] = MappingProxyType({})
+@lru_cache(maxsize=8192)  # a nation has 63 provinces, a few tiers and five histograms of each
+def _histogram_heads(family: Family, labels: str, bounds: tuple[float, ...]) -> tuple[str, ...]:
+    """Return all of each line but its value: they are the same in every scrape."""
+    buckets = [f'{family.name}_bucket{{{labels},le="{bound}"}} ' for bound in (*bounds, "+Inf")]
+    return (*buckets, f"{family.name}_sum{{{labels}}} ", f"{family.name}_count{{{labels}}} ")
+
+
 _OUTCOMES: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.REFUSED)

@@ -53,6 +53,10 @@ MESSAGES: Final[dict[str, dict[Language, str]]] = {
         "en": "the call is refused now (too_many_probes): {limit} calls asked for by hand are already up",
         "vi": "cuộc gọi bị từ chối lúc này (too_many_probes): đã có {limit} cuộc gọi theo yêu cầu đang diễn ra",
     },
+    "too_many_scrapes": {
+        "en": "{limit} scrapes are already being answered; try again when one has ended",
+        "vi": "đang trả lời {limit} lượt lấy số liệu; hãy thử lại khi một lượt đã xong",
+    },
     "cross_site": {
         "en": "a page of another site may not ask for this",
         "vi": "trang của một địa chỉ khác không được yêu cầu việc này",

@@ -16,8 +16,10 @@ from bridge_monitor.errors import RefusedError
 from bridge_monitor.web.language import say
 from bridge_monitor.web.services import SERVICES
 from bridge_monitor.web.site_series import (
+    ADVISORY,
+    PHASES,
     PROBE_FAMILIES,
-    probe_row,
+    probe_facts,
     render_advisories,
     render_families,
     render_phases,
@@ -74,7 +76,7 @@ class ProbePage:
 def probe_exposition(result: ProbeResult, labels: str) -> str:
     """Return the exposition of one result: what was not measured, or is invalid, is absent."""
     valid = tells_of_the_line(result)
-    row = probe_row(result, valid=valid, labels=labels)
+    facts = probe_facts(result, valid=valid)
     info = {
         "outcome": str(result.outcome),
         "reason": result.reason or "",
@@ -82,9 +84,9 @@ def probe_exposition(result: ProbeResult, labels: str) -> str:
         "sip_status": str(result.sip.status) if result.sip else "",
     }
     lines = [RESULT_INFO.header, RESULT_INFO.sample(f"{labels},{label_pairs(info)}", 1)]
-    lines += render_families(PROBE_FAMILIES, [row], 1)
-    lines += render_phases([row], 1)
-    lines += render_advisories([row], 1)
+    for entry, text in zip(PROBE_FAMILIES, render_families(PROBE_FAMILIES, facts, labels), strict=True):
+        lines += (entry.family.header, text)
+    lines += (PHASES.header, render_phases(facts, labels), ADVISORY.header, render_advisories(facts, labels))
     audio = audio_of(result) if valid else None
     measured = losses(audio) if audio else {}
     for family, column in ((PACKETS, 0), (LOST, 1)):

@@ -14,7 +14,6 @@ from aiohttp import web
 from bridge_monitor.domain import Event, Evidence, ProbeResult, Snapshot
 from bridge_monitor.errors import Problem
 from bridge_monitor.web.aggregates import Aggregates
-from bridge_monitor.web.exporter import Exporter
 from bridge_monitor.web.health import OwnHealth
 
 
@@ -51,4 +50,3 @@ class AppServices:
 
 
 SERVICES: Final = web.AppKey("services", AppServices)
-EXPORTER: Final = web.AppKey("exporter", Exporter)

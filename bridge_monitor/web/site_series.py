@@ -1,13 +1,13 @@
 """The series of one site: which families there are, and which value each takes from what is known of the site.
 
-Owns the table of site families and the row they are read from; must not know of the daemon, HTTP or aggregates.
+Owns the table of site families and the facts they are read from; must not know of the daemon, HTTP or aggregates.
 Invalid and busy results leave every figure as it was: all but the time of the last run come from the site's last valid
 result. What was not measured is absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -37,7 +37,6 @@ class Facts:
 
 
 Read: TypeAlias = Callable[[Facts], float | None]
-Values: TypeAlias = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +211,7 @@ SITE_FAMILIES: Final = (
         _by_direction(_lost, *Direction),
     ),
 )
-"""The families of a scrape, in the order of their values in `SiteRow.values`."""
+"""The families of a scrape, in order."""
 
 PROBE_FAMILIES: Final = (*_RESULT_FAMILIES, LAST_RUN)
 """The families of a single result (``/probe``): no standing, and no counter, since nothing came before it."""
@@ -235,31 +234,6 @@ INFO: Final = Family(
     "gauge",
     "Names that belong to the codes: the site's, its province's and district's; the site above it; where it attends.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRow:
-    """Everything a scrape shows of one site. Built anew only if the site's state or packets have changed.
-
-    Attributes:
-        state: The state it was built from; None for a site without one.
-        packets: The packet counters it was built from.
-        labels: The labels of its series.
-        info: Further labels of ``bridge_site_info`` (with the comma before them).
-        values: One value for each series of `SITE_FAMILIES`, in order.
-        phases: Further label of each phase that was reached; one tuple for all sites that reached the same ones.
-        seconds: Seconds that each of these phases took.
-        advisories: Further label of each advisory.
-    """
-
-    state: SiteState | None
-    packets: Packets
-    labels: str
-    info: str
-    values: Values
-    phases: tuple[str, ...]
-    seconds: tuple[float, ...]
-    advisories: tuple[str, ...] = ()
 
 
 def site_labels(site: Site, inventory: Inventory) -> str:
@@ -290,75 +264,53 @@ def info_labels(site: Site, inventory: Inventory) -> str:
     )
 
 
-def site_row(site: Site, state: SiteState | None, packets: Packets, labels: str, info: str) -> SiteRow:
-    """Return the row of a site."""
+def site_facts(site: Site, state: SiteState | None, packets: Packets) -> Facts:
+    """Return what is shown of a site; ``state`` is None for one without a state."""
     if site.attends_at is not None:
-        facts = _facts(SiteGrade.ATTENDS_ELSEWHERE, None, None, {})
-    elif state is None:
-        facts = _facts(SiteGrade.UNTESTED, None, None, packets)
-    else:
-        facts = _facts(state.grade, state.last_valid, _last_run_of(state), packets)
-    values, advisories = _values(SITE_FAMILIES, facts), _advisories(facts.result)
-    return SiteRow(state, packets, labels, info, values, *_phases(facts.result), advisories)
+        return _facts(SiteGrade.ATTENDS_ELSEWHERE, None, None, {})
+    if state is None:
+        return _facts(SiteGrade.UNTESTED, None, None, packets)
+    return _facts(state.grade, state.last_valid, _last_run_of(state), packets)
 
 
-def probe_row(result: ProbeResult, *, valid: bool, labels: str) -> SiteRow:
-    """Return the row of a single result, by `PROBE_FAMILIES`; an invalid one shows when it ran and nothing else."""
-    facts = _facts(SiteGrade.UNTESTED, result if valid else None, result.started_at, {})
-    values, advisories = _values(PROBE_FAMILIES, facts), _advisories(facts.result)
-    return SiteRow(None, {}, labels, "", values, *_phases(facts.result), advisories)
+def probe_facts(result: ProbeResult, *, valid: bool) -> Facts:
+    """Return what `PROBE_FAMILIES` show of a single result; an invalid one shows when it ran and nothing else."""
+    return _facts(SiteGrade.UNTESTED, result if valid else None, result.started_at, {})
 
 
-def render_families(families: Iterable[SiteFamily], rows: Sequence[SiteRow], step: int) -> Iterable[str]:
-    """Yield the text of these families (those that the rows were built for), at most ``step`` sites at a time."""
-    column = 0
+def render_families(families: Iterable[SiteFamily], facts: Facts, labels: str) -> Iterator[str]:
+    """Yield for each family the lines of one site, without the header; empty where nothing was measured."""
     for entry in families:
-        yield entry.family.header
-        columns = tuple((extra, column + index) for index, (extra, _) in enumerate(entry.series))
-        column += len(columns)
         name = entry.family.name
-        for start in range(0, len(rows), step):
-            yield "".join(
-                [
-                    f"{name}{{{row.labels}{extra}}} {value}\n"
-                    for row in rows[start : start + step]
-                    for extra, index in columns
-                    if (value := row.values[index]) is not None
-                ]
-            )
+        lines = ""
+        for extra, read in entry.series:
+            value = read(facts)
+            if value is not None:
+                lines += f"{name}{{{labels}{extra}}} {value}\n"
+        yield lines
 
 
-def render_phases(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
-    """Yield ``bridge_probe_phase_seconds``, at most ``step`` sites at a time."""
-    yield PHASES.header
-    for start in range(0, len(rows), step):
-        yield "".join(
-            [
-                f"{PHASES.name}{{{row.labels}{extra}}} {seconds}\n"
-                for row in rows[start : start + step]
-                for extra, seconds in zip(row.phases, row.seconds, strict=True)
-            ]
-        )
+def render_phases(facts: Facts, labels: str) -> str:
+    """Return one site's lines of ``bridge_probe_phase_seconds``."""
+    phases = facts.result.phases if facts.result else {}
+    return "".join(
+        [
+            f"{PHASES.name}{{{labels}{_further('phase', name)}}} {seconds}\n"
+            for name, seconds in phases.items()
+            if seconds is not None
+        ]
+    )
 
 
-def render_advisories(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
-    """Yield ``bridge_site_advisory``, at most ``step`` sites at a time."""
-    yield ADVISORY.header
-    for start in range(0, len(rows), step):
-        yield "".join(
-            [
-                f"{ADVISORY.name}{{{row.labels}{extra}}} 1\n"
-                for row in rows[start : start + step]
-                for extra in row.advisories
-            ]
-        )
+def render_advisories(facts: Facts, labels: str) -> str:
+    """Return one site's lines of ``bridge_site_advisory``."""
+    names = facts.result.advisories if facts.result else ()
+    return "".join([f"{ADVISORY.name}{{{labels}{_further('advisory', name)}}} 1\n" for name in names])
 
 
-def render_info(rows: Sequence[SiteRow], step: int) -> Iterable[str]:
-    """Yield ``bridge_site_info``, at most ``step`` sites at a time."""
-    yield INFO.header
-    for start in range(0, len(rows), step):
-        yield "".join([f"{INFO.name}{{{row.labels}{row.info}}} 1\n" for row in rows[start : start + step]])
+def render_info(labels: str, info: str) -> str:
+    """Return one site's line of ``bridge_site_info``; ``info`` are its further labels."""
+    return f"{INFO.name}{{{labels}{info}}} 1\n"
 
 
 def _facts(grade: SiteGrade, result: ProbeResult | None, last_run: datetime | None, packets: Packets) -> Facts:
@@ -378,28 +330,6 @@ def _last_run_of(state: SiteState) -> datetime | None:
     return None
 
 
-def _values(families: Iterable[SiteFamily], facts: Facts) -> Values:
-    return tuple(read(facts) for entry in families for _, read in entry.series)
-
-
-def _phases(result: ProbeResult | None) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the labels of the phases that were reached, and their seconds."""
-    if result is None:
-        return (), ()
-    reached = {name: seconds for name, seconds in result.phases.items() if seconds is not None}
-    return _phase_labels(tuple(reached)), tuple(reached.values())
-
-
-def _advisories(result: ProbeResult | None) -> tuple[str, ...]:
-    return _advisory_labels(result.advisories) if result else ()
-
-
 @cache
-def _advisory_labels(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f",{label_pairs({'advisory': name})}" for name in names)
-
-
-@cache
-def _phase_labels(names: tuple[str, ...]) -> tuple[str, ...]:
-    # Shared, since a nation of rows that own nothing but numbers is soon passed over by the garbage collector.
-    return tuple(f",{label_pairs({'phase': name})}" for name in names)
+def _further(label: str, value: str) -> str:
+    return f",{label_pairs({label: value})}"

@@ -24,7 +24,8 @@ from bridge_monitor.domain import (
     SweepProgress,
 )
 from bridge_monitor.web import Aggregates, Exporter, OwnHealth
-from bridge_monitor.web.exporter import SLICE_ROWS, SLICE_SITES
+from bridge_monitor.web.exporter import SLICE_BYTES
+from bridge_monitor.web.kept_text import RUN_SITES
 from tests.web.nation import (
     STARTED,
     TIERS,
@@ -76,9 +77,13 @@ DOCUMENTED = {
 }
 
 
+def joined(slices: Iterable[bytes]) -> str:
+    return b"".join(slices).decode()
+
+
 def text_of(snapshot: Snapshot, aggregates: Aggregates | None = None, **health: float) -> str:
     own = OwnHealth(**health)  # type: ignore[arg-type]  # the flag is given as the number it is exported as
-    return "".join(Exporter().slices(snapshot, (aggregates or Aggregates()).view(), own, an_event()))
+    return joined(Exporter().slices(snapshot, (aggregates or Aggregates()).view(), own, an_event()))
 
 
 def parse(text: str) -> Samples:
@@ -110,7 +115,7 @@ def full_scrape() -> str:
     silent = result_of(media=(audio, video), advisories=(Advisory.SILENT_ROOM,))
     snapshot = snapshot_of(inventory, state_of(silent), state_of(echo))
     health = OwnHealth(event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5, reference_up={"beyond": True})
-    return "".join(Exporter().slices(snapshot, aggregates.view(), health, an_event()))
+    return joined(Exporter().slices(snapshot, aggregates.view(), health, an_event()))
 
 
 class TestFormat:
@@ -293,7 +298,7 @@ class TestSite:
         for _ in range(2):
             aggregates.observe(result_of(), inventory["01001"], inventory)
             snapshot = snapshot_of(inventory, state_of(result_of()))
-            samples = parse("".join(exporter.slices(snapshot, aggregates.view(), OwnHealth(), None)))
+            samples = parse(joined(exporter.slices(snapshot, aggregates.view(), OwnHealth(), None)))
             seen.append(
                 (of_site(samples, "bridge_rtp_packets_total"), of_site(samples, "bridge_rtp_packets_lost_total"))
             )
@@ -308,14 +313,14 @@ class TestReload:
         exporter, aggregates, inventory = Exporter(), Aggregates(), small_inventory()
         aggregates.observe(result_of("0100101"), inventory["0100101"], inventory)
         states = [state_of(result_of("0100101")), state_of(result_of())]
-        first = "".join(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
+        first = joined(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
         assert 'site="0100101"' in first
         smaller = Inventory([site for site in inventory if site.code != "0100101"], TIERS)
-        second = "".join(exporter.slices(snapshot_of(smaller, *states), aggregates.view(), OwnHealth(), None))
+        second = joined(exporter.slices(snapshot_of(smaller, *states), aggregates.view(), OwnHealth(), None))
         assert "0100101" not in second
         assert 'tier="commune"' in second, "the one that attends elsewhere"
         assert 'bridge_probes_total{province="01",tier="commune"' not in second, "no commune is called any more"
-        third = "".join(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
+        third = joined(exporter.slices(snapshot_of(inventory, *states), aggregates.view(), OwnHealth(), None))
         packets = of_site(parse(third), "bridge_rtp_packets_total", "0100101")
         assert packets["inbound"] == 500, "and comes back with its count"
 
@@ -327,7 +332,7 @@ class TestReload:
             [dataclasses.replace(site, parent="02") if site.code == "01001" else site for site in other], TIERS
         )
         for each, province in ((other, "01"), (moved, "02")):
-            samples = parse("".join(exporter.slices(snapshot_of(each), Aggregates().view(), OwnHealth(), None)))
+            samples = parse(joined(exporter.slices(snapshot_of(each), Aggregates().view(), OwnHealth(), None)))
             assert {
                 labels["province"] for labels, _ in samples["bridge_site_grade"] if labels["tier"] == "commune"
             } == {province}
@@ -336,7 +341,7 @@ class TestReload:
 class TestConsistency:
     def test_a_scrape_shows_the_moment_at_which_it_began(self) -> None:
         """Results, a reload and a second scrape in the middle of it change nothing of it."""
-        rooms = [Site(f"01{n:03}", f"Room {n}", "district", "01") for n in range(4 * SLICE_ROWS)]
+        rooms = [Site(f"01{n:03}", f"Room {n}", "district", "01") for n in range(4 * RUN_SITES)]
         inventory = Inventory([Site("01", "Hà Nội", "province"), *rooms], TIERS)
         exporter, aggregates, health = Exporter(), Aggregates(), OwnHealth(schedule_lag_seconds=1.0)
         code = rooms[-1].code
@@ -348,24 +353,25 @@ class TestConsistency:
             aggregates.observe(result_of(code), inventory[code], inventory)
             new = snapshot_of(inventory, state_of(result_of(code, duration_seconds=2.0 + number)))
             pieces.append(next(running))
-            seen = parse("".join(exporter.slices(new, aggregates.view(), OwnHealth(), None)))
+            seen = parse(joined(exporter.slices(new, aggregates.view(), OwnHealth(), None)))
             assert of_site(seen, "bridge_probe_duration_seconds", code) == {"": 2.0 + number}
             renamed = Inventory([dataclasses.replace(site, carrier="FPT") for site in inventory], TIERS)
-            assert "FPT" in "".join(exporter.slices(snapshot_of(renamed), aggregates.view(), OwnHealth(), None))
+            assert "FPT" in joined(exporter.slices(snapshot_of(renamed), aggregates.view(), OwnHealth(), None))
         assert bridge_lines([*pieces, *running]) == expected
 
-    def test_no_slice_covers_more_than_its_number_of_sites(self) -> None:
+    def test_the_text_comes_in_few_slices_and_none_before_all_of_it_is_up_to_date(self) -> None:
         inventory = national_inventory(communes=1000)
         states = [state_of(result_of(site.code)) for site in inventory]
-        phases_each = 6
         slices = list(Exporter().slices(snapshot_of(inventory, *states), Aggregates().view(), OwnHealth(), None))
-        assert len(slices) > 8 * len(inventory) / SLICE_SITES
-        assert max(text.count("\n") for text in slices) <= phases_each * SLICE_SITES
+        sizes = [len(text) for text in slices]
+        rendering = sizes.index(next(size for size in sizes if size))
+        assert rendering > len(inventory) / RUN_SITES
+        assert all(SLICE_BYTES <= size < 1.5 * SLICE_BYTES for size in sizes[rendering + 1 : -1])
 
 
-def bridge_lines(slices: Iterable[str]) -> list[str]:
+def bridge_lines(slices: Iterable[bytes]) -> list[str]:
     """The lines of the nation; ``process_*`` change from one moment to the next."""
-    return [line for line in "".join(slices).splitlines() if line.startswith("bridge_")]
+    return [line for line in joined(slices).splitlines() if line.startswith("bridge_")]
 
 
 class TestByPlace:
@@ -409,7 +415,7 @@ class TestOwn:
 
     def test_without_an_event_there_is_no_start(self) -> None:
         slices = Exporter().slices(snapshot_of(small_inventory()), Aggregates().view(), OwnHealth(), None)
-        assert "bridge_event_conference_start_timestamp_seconds" not in parse("".join(slices))
+        assert "bridge_event_conference_start_timestamp_seconds" not in parse(joined(slices))
 
     def test_the_daemon_shows_how_it_fares(self) -> None:
         text = text_of(
@@ -435,7 +441,7 @@ class TestOwn:
 
     def test_each_reference_responder_is_up_or_down_once_it_was_called(self) -> None:
         health = OwnHealth(reference_up={"hanoi": True, "danang": False})
-        text = "".join(Exporter().slices(snapshot_of(small_inventory()), Aggregates().view(), health, an_event()))
+        text = joined(Exporter().slices(snapshot_of(small_inventory()), Aggregates().view(), health, an_event()))
         assert parse(text)["bridge_reference_up"] == [({"responder": "danang"}, 0), ({"responder": "hanoi"}, 1)]
         assert "bridge_reference_up" not in parse(text_of(snapshot_of(small_inventory())))
 

@@ -1,0 +1,78 @@
+"""Rendering ahead of the scrape: what results have changed is rendered a little at a time while calls are made.
+
+Owns when and how much; the text is the exporter's. Each result must be rendered once anyhow if it is to be scraped:
+done here it doesn't wait for the scrape, and the scrape doesn't wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from bridge_monitor.web.exporter import Exporter
+from bridge_monitor.web.services import AppServices
+
+_LOG = structlog.get_logger(__name__)
+
+STEP_SECONDS: Final = 0.1
+
+ROUND_STEPS: Final = 20
+"""Steps in which every site has had its turn: at 200 calls a second a scrape finds some 200 sites still to render."""
+
+STEP_BUSY_SECONDS: Final = 0.003
+"""Processor time after which a step leaves the rest to the next one: the first round renders everything."""
+
+IDLE_STEPS: Final = 3000
+"""Steps after the last scrape (five minutes) until nobody is taken to scrape any more."""
+
+
+class Freshener:
+    """Keeps the exporter's text nearly up to date, from the start and then while somebody scrapes.
+
+    Args:
+        exporter: Whose text.
+        services: The daemon.
+        busy: Processor time of this thread so far, in seconds.
+    """
+
+    def __init__(
+        self, exporter: Exporter, services: AppServices, *, busy: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._exporter = exporter
+        self._services = services
+        self._busy = busy
+        self._left = IDLE_STEPS
+        self._wanted = asyncio.Event()
+
+    def scraped(self) -> None:
+        """Somebody scrapes: go on, or begin again."""
+        self._left = IDLE_STEPS
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                if self._left == 0:
+                    self._wanted.clear()
+                    await self._wanted.wait()
+                self.step()
+                await asyncio.sleep(STEP_SECONDS)
+        except Exception:  # noqa: BLE001 (a scrape meets it too, and says so; without this task it is only slower)
+            _LOG.exception("metrics_not_rendered_ahead")
+
+    def step(self) -> None:
+        """Render the next few sites, if somebody scrapes."""
+        if self._left == 0:
+            return
+        self._left -= 1
+        begun = self._busy()
+        snapshot, packets = self._services.snapshot(), self._services.aggregates.packets
+        runs = done = 1
+        while done <= runs and self._busy() - begun < STEP_BUSY_SECONDS:
+            runs = -(-self._exporter.freshen(snapshot, packets) // ROUND_STEPS)
+            done += 1

@@ -1,0 +1,95 @@
+"""What is rendered ahead of scrapes, how much at a time, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bridge_monitor.domain import Inventory, Snapshot
+from bridge_monitor.web import Exporter
+from bridge_monitor.web.freshener import IDLE_STEPS, ROUND_STEPS, STEP_BUSY_SECONDS, Freshener
+from bridge_monitor.web.kept_text import RUN_SITES
+from tests.web.nation import Daemon, national_inventory, result_of, small_inventory, snapshot_of, state_of
+
+
+class Counting(Exporter):
+    """Counts what it is asked to bring up to date."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.freshened = 0
+
+    def freshen(self, snapshot: Snapshot, packets: Mapping[str, Any]) -> int:
+        self.freshened += 1
+        return super().freshen(snapshot, packets)
+
+
+def test_every_site_has_its_turn_in_a_round() -> None:
+    """A scrape after it finds nothing left to render."""
+    inventory = national_inventory(communes=60 * RUN_SITES)
+    daemon = Daemon(snapshot_of(inventory, *[state_of(result_of(site.code)) for site in inventory]))
+    exporter = Counting()
+    freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
+    freshener.step()
+    assert 2 <= exporter.freshened < 10
+    for _ in range(ROUND_STEPS - 1):
+        freshener.step()
+    kept = exporter._kept
+    assert kept is not None
+    assert all(state is not None for run in kept.runs() for state in run._shown)
+
+
+def test_a_step_ends_when_its_time_is_up() -> None:
+    """The first round renders every site: a step must not hold up the loop."""
+    clock = iter([n * STEP_BUSY_SECONDS * 0.7 for n in range(100)])
+    exporter = Counting()
+    daemon = Daemon(snapshot_of(national_inventory(communes=60 * RUN_SITES)))
+    Freshener(exporter, daemon.services(), busy=lambda: next(clock)).step()
+    assert exporter.freshened == 1
+
+
+def test_nothing_is_rendered_while_nobody_scrapes() -> None:
+    """It rests five minutes after the last scrape, and the next one sets it to work again."""
+    exporter = Counting()
+    freshener = Freshener(exporter, Daemon(snapshot_of(small_inventory())).services())
+    for _ in range(IDLE_STEPS + 10):
+        freshener.step()
+    assert exporter.freshened == IDLE_STEPS
+    freshener.scraped()
+    freshener.step()
+    assert exporter.freshened == IDLE_STEPS + 1
+
+
+async def test_a_resting_freshener_is_woken_by_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its task sleeps until then."""
+    monkeypatch.setattr("bridge_monitor.web.freshener.STEP_SECONDS", 0)
+    monkeypatch.setattr("bridge_monitor.web.freshener.IDLE_STEPS", 3)
+    exporter = Counting()
+    freshener = Freshener(exporter, Daemon(snapshot_of(small_inventory())).services())
+    task = asyncio.create_task(freshener.run())
+    for expected in (3, 6):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert exporter.freshened == expected
+        freshener.scraped()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_what_cannot_be_rendered_is_told_once_and_left_to_the_scrape(capsys: pytest.CaptureFixture[str]) -> None:
+    """The daemon goes on; the scrape meets the same fault and fails."""
+    daemon = Daemon(snapshot_of(small_inventory()))
+    object.__setattr__(daemon.snapshot, "states", {"01001": object()})
+    await Freshener(Exporter(), daemon.services()).run()
+    assert "metrics_not_rendered_ahead" in capsys.readouterr().out
+
+
+def test_an_empty_inventory_has_nothing_to_render() -> None:
+    """There is no run of sites."""
+    exporter = Counting()
+    Freshener(exporter, Daemon(snapshot_of(Inventory([], ("central",)))).services()).step()
+    assert exporter.freshened == 1
