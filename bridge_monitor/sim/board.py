@@ -42,6 +42,12 @@ class Line(IntFlag):
     """The room's own stream is digital silence: its microphone is muted."""
 
 
+HAMPERS_TO_ROOM: Final = 1
+"""Bit of `Board.impaired`: something befalls what comes to the room, or it does not reflect."""
+HAMPERS_FROM_ROOM: Final = 2
+"""Bit of `Board.impaired`: something befalls what leaves the room."""
+
+
 @dataclass(frozen=True, slots=True)
 class BoardSize:
     """How many rows: addresses of rooms, calls at once to one address, sites."""
@@ -128,7 +134,7 @@ class Board:
         self.police_to_room = column("f8", sites)
         self.police_from_room = column("f8", sites)
         self.impaired = column("u1", sites)
-        """1 where any of the above is set: the one look that healthy lines cost."""
+        """In which direction any of the above is set, as bits: the one look that healthy lines cost."""
 
         # Signed: NumPy's add.at has no quick way for unsigned ones.
         self.received = column("i8", sites)

@@ -35,12 +35,15 @@ def uniform(seed: Array, number: Array, salt: int) -> Array:
 def occurrences(rows: Array) -> Array:
     """Return for each entry how many equal entries stand before it."""
     count = len(rows)
-    order = np.argsort(rows, kind="stable")
+    result = np.zeros(count, np.int64)
+    order = rows.argsort(kind="stable")
     ordered = rows[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if count else np.zeros(0, np.intp)
-    lengths = np.diff(np.r_[starts, count])
-    result = np.empty(count, np.int64)
-    result[order] = np.arange(count) - np.repeat(starts, lengths)
+    again = np.zeros(count, np.bool_)
+    np.equal(ordered[1:], ordered[:-1], out=again[1:])
+    if again.any():
+        places = np.arange(count)
+        begins = np.where(again, 0, places)
+        result[order] = places - np.maximum.accumulate(begins)
     return result
 
 

@@ -19,9 +19,9 @@ from typing import Final
 import numpy as np
 
 from bridge_monitor.errors import LocalFaultError
-from bridge_monitor.net.mmsg import ip_number
+from bridge_monitor.net.mmsg import enable_dont_fragment, ip_number
 from bridge_monitor.sim.assignment import SimulatedSite
-from bridge_monitor.sim.board import READY, Board, BoardSize, Line
+from bridge_monitor.sim.board import HAMPERS_FROM_ROOM, HAMPERS_TO_ROOM, READY, Board, BoardSize, Line
 from bridge_monitor.sim.faults import CodecStage, Direction, Fault, FaultKind
 from bridge_monitor.sim.reflector import ReflectorSettings
 from bridge_monitor.sim.room_sound import CODECS
@@ -41,6 +41,13 @@ _FLAGS: Final[Mapping[FaultKind, Line]] = {
     FaultKind.UNEXPECTED_PORT: Line.ODD_PORT,
     FaultKind.MUTED: Line.OWN_STREAM | Line.MUTED,
 }
+
+_FLAGS_TO_ROOM: Final = Line.DEAF | Line.OWN_STREAM
+_FLAGS_FROM_ROOM: Final = Line.MUTE | Line.ODD_PORT
+_COLUMNS_TO_ROOM: Final = ("loss_to_room", "large_limit", "police_to_room")
+_COLUMNS_FROM_ROOM: Final = (
+    "loss_from_room", "delay_ns", "jitter_ns", "reorder_rate", "duplicate_rate", "police_from_room",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,12 @@ class Media:
         self._settings = settings
         self._rng = rng
         self._sockets = MediaSockets.open(slots, first_port)
+        self._ports = tuple(self._sockets.port(index) for index in range(2 * slots))
+        if not settings.only_callers:
+            # Inside one machine nothing is ever cut up, and a datagram that may not be needs no number of its own: the
+            # kernel's search for one costs a twentieth of all that the rooms' media cost.
+            for sock in self._sockets.sockets:
+                enable_dont_fragment(sock)
         self._memory_fd = os.memfd_create("bridge_monitor.sim", os.MFD_CLOEXEC)
         os.ftruncate(self._memory_fd, Board.bytes_needed(self._size))
         self.board = Board(self._size, mmap.mmap(self._memory_fd, Board.bytes_needed(self._size)))
@@ -161,7 +174,7 @@ class Media:
     def ports(self, row: int) -> tuple[int, int]:
         """Return the RTP and RTCP port of a row's slot."""
         slot = row % self._size.slots
-        return self._sockets.port(slot), self._sockets.port(self._size.slots + slot)
+        return self._ports[slot], self._ports[self._size.slots + slot]
 
     def begin(self, row: int, site: int, call: MediaCall) -> None:
         """Begin a call's media on a free row."""
@@ -188,7 +201,7 @@ class Media:
     def mute(self, site: int, *, muted: bool) -> None:
         """Have a room without faults be silent for a while, as on hold (RFC 3264 §8.4)."""
         self.board.flags[site] = Line.MUTE if muted else Line(0)
-        self.board.impaired[site] = muted
+        self.board.impaired[site] = HAMPERS_FROM_ROOM if muted else 0
 
     # --- lines -------------------------------------------------------------------------------------------------------
 
@@ -220,7 +233,9 @@ class Media:
         for name, value in columns.items():
             getattr(board, name)[site] = value
         board.flags[site] = flags
-        board.impaired[site] = bool(flags) or any(columns.values())
+        to_room = flags & _FLAGS_TO_ROOM or any(columns[name] for name in _COLUMNS_TO_ROOM)
+        from_room = flags & _FLAGS_FROM_ROOM or any(columns[name] for name in _COLUMNS_FROM_ROOM)
+        board.impaired[site] = HAMPERS_TO_ROOM * bool(to_room) | HAMPERS_FROM_ROOM * bool(from_room)
 
 
 WRONG_PAYLOAD_TYPE: Final = 9

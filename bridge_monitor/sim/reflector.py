@@ -14,7 +14,7 @@ import numpy as np
 from bridge_monitor.net.mmsg import RecvBatch, SendBatch
 from bridge_monitor.rtp.columns import ReceptionColumns
 from bridge_monitor.rtp.packet import read_headers
-from bridge_monitor.sim.board import PACKETS, ROUNDS, Array, Board, Line
+from bridge_monitor.sim.board import HAMPERS_TO_ROOM, PACKETS, ROUNDS, Array, Board, Line
 from bridge_monitor.sim.calls import CallView
 from bridge_monitor.sim.impairment import Loss, Policer
 from bridge_monitor.sim.room_streams import OwnStreams, RoomReports
@@ -145,10 +145,15 @@ class Reflector:
             np.add.at(board.unreadable, lines[broken], 1)
             entries = entries[readable[entries]]
         reflecting = entries
-        if board.impaired[lines[entries]].any():
-            entries = self._arrive(entries, lines)
-            own = (board.flags[lines[entries]] & Line.OWN_STREAM != 0) & (board.video[rows[entries]] == 0)
-            reflecting = entries[~own]
+        hampered = board.impaired[lines[entries]] & HAMPERS_TO_ROOM != 0
+        if hampered.any():
+            kept = np.ones(len(entries), np.bool_)
+            kept[hampered] = self._arrive(entries[hampered], lines)
+            own = hampered.copy()
+            some = entries[hampered]
+            own[hampered] = (board.flags[lines[some]] & Line.OWN_STREAM != 0) & (board.video[rows[some]] == 0)
+            reflecting = entries[kept & ~own]
+            entries = entries[kept]
         if self._only_callers:
             # A report goes to the address that the description names: only what came from there proves it.
             self._reports.hear(rows[entries[batch.src_ip[entries] == board.caller_ip[rows[entries]]]])
@@ -161,7 +166,7 @@ class Reflector:
         return count
 
     def _arrive(self, entries: Array, lines: Array) -> Array:
-        """Return which packets of the batch get through their lines to the rooms."""
+        """Return of each of these packets of the batch whether it gets through its line to the room."""
         board = self._board
         line = lines[entries]
         limit = board.large_limit[line]
@@ -178,7 +183,7 @@ class Reflector:
             size = self._rtp.lengths[packets].astype(np.int64) + _IP_AND_UDP_BYTES
             lost[policed] = self._policer.refused(some, size, self._rtp.arrival_ns[packets], board.police_to_room[some])
         np.add.at(board.dropped_to_room, line[lost], 1)
-        kept: Array = entries[~lost]
+        kept: Array = ~lost
         return kept
 
     def _reflect(self, entries: Array, rows: Array, lines: Array, slot: int, count: int) -> None:

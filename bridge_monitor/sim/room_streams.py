@@ -30,6 +30,8 @@ PACKET_NS: Final = 20_000_000
 
 _LOOK_NS: Final = 20_000_000
 """How often to look for lines that have changed between reflecting and a stream of their own."""
+_REPORTS_NS: Final = 10_000_000
+"""Reports due within so long leave together: each round that sends any costs more than a report."""
 _STEP_NS: Final = 1_000_000_000
 """A stream that is this far behind has been switched on now, or our own process slept; it goes on from now."""
 _BATCH: Final = 1024
@@ -196,7 +198,8 @@ class RoomReports:
             self._send_rows(speaking[start : start + _BATCH], now_ns)
         if len(due):
             self._schedule(due, now_ns)
-        self.next_due_ns = int(self._next_ns[live].min()) if len(live) else NEVER_NS
+        first = int(self._next_ns[live].min()) if len(live) else NEVER_NS
+        self.next_due_ns = max(first, now_ns + _REPORTS_NS)
 
     def _schedule(self, rows: Array, now_ns: int) -> None:
         first = self._reports[rows] == 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from bridge_monitor.errors import SipSyntaxError
+from bridge_monitor.errors import SdpSyntaxError, SipSyntaxError
 from bridge_monitor.sdp import (
     AudioAnswer,
     NegotiationFailure,
@@ -343,8 +343,13 @@ class Rooms:
             return
         rtp_port, rtcp_port = self._media.ports(row)
         self._session_number += 1
+        try:
+            offer = parse_sdp(call.offer)  # once for all who look into it
+        except SdpSyntaxError:
+            self._refuse(room, call_id, 488, now)
+            return
         answer = answer_audio(
-            call.offer,
+            offer,
             host=room.site.host,
             rtp_port=rtp_port,
             rtcp_port=rtcp_port,
@@ -354,25 +359,26 @@ class Rooms:
         if isinstance(answer, NegotiationFailure):
             self._refuse(room, call_id, 488, now)
             return
-        agreed = negotiate_audio(answer, call.offer)
+        agreed = negotiate_audio(answer, offer)
         media_call = None if isinstance(agreed, NegotiationFailure) else _media_call(agreed)
         if media_call is None:
             self._refuse(room, call_id, 488, now)
             return
         if answers_wrong_codec(room.faults):
-            answer = _with_foreign_codec(answer, call.offer)
+            answer = _with_foreign_codec(answer, offer)
         # Media first: the caller's first packet may follow the 200 at once.
         self._media.begin(row, index, media_call)
         call.row, call.answered = row, True
         if FaultKind.NO_VIDEO not in room.kinds:
-            answer = self._take_video(index, call, answer)
+            answer = self._take_video(index, call, answer, offer)
         room.record.answered += 1
         assert room.agent is not None  # noqa: S101 - a call has come through it
         room.agent.accept(call_id, answer.to_bytes(), now)
 
-    def _take_video(self, index: int, call: _Call, answer: SessionDescription) -> SessionDescription:
+    def _take_video(
+        self, index: int, call: _Call, answer: SessionDescription, offer: SessionDescription
+    ) -> SessionDescription:
         """Return the answer with the offered video taken, if there is any and a row for it."""
-        offer = parse_sdp(call.offer)
         row = self._media.reserve(index) if any(line.kind == "video" and line.port for line in offer.media) else None
         if row is None:
             return answer
@@ -381,11 +387,8 @@ class Rooms:
         agreed = negotiate_video(taken, offer)
         if isinstance(agreed, NegotiationFailure) or not _is_ipv4(agreed.host):
             return answer
-        self._media.begin(
-            row,
-            index,
-            MediaCall(agreed.host, agreed.rtp_port, agreed.rtcp_port, agreed.payload_type, "H264", video=True),
-        )
+        ports = agreed.rtp_port, agreed.rtcp_port
+        self._media.begin(row, index, MediaCall(agreed.host, *ports, agreed.payload_type, "H264", video=True))
         call.video_row = row
         return taken
 
@@ -428,9 +431,9 @@ def _is_ipv4(host: str) -> bool:
     return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
 
 
-def _with_foreign_codec(answer: SessionDescription, offer: bytes) -> SessionDescription:
+def _with_foreign_codec(answer: SessionDescription, offer: SessionDescription) -> SessionDescription:
     """Return the answer with a codec that the offer does not have, which RFC 3264 §6.1 forbids."""
-    offered = {text for media in parse_sdp(offer).media for text in media.formats}
+    offered = {text for media in offer.media for text in media.formats}
     number, encoding = next(codec for codec in _FOREIGN_CODECS if codec[0] not in offered)
     media = []
     for line in answer.media:

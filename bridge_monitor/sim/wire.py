@@ -16,6 +16,7 @@ from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.mmsg import SendBatch
 from bridge_monitor.sim.board import (
+    HAMPERS_FROM_ROOM,
     LATENESS_EDGES_NS,
     LATENESS_MAX_NS,
     QUEUE_FULL,
@@ -134,7 +135,7 @@ class Wire:
 
     def depart(self, packets: Departures) -> None:
         """Let packets leave their rooms."""
-        impaired = self._board.impaired[packets.lines] != 0
+        impaired = self._board.impaired[packets.lines] & HAMPERS_FROM_ROOM != 0
         if impaired.any():
             self._depart_impaired(packets.only(impaired))
             packets = packets.only(~impaired)
@@ -164,15 +165,20 @@ class Wire:
             return
         lines = packets.lines
         numbers = self._numbers.take(lines)
-        seed = board.seed[lines]
         odd = rtp & (board.flags[lines] & Line.ODD_PORT != 0)
-        packets = packets._replace(sockets=np.where(odd, self._odd, packets.sockets))
-        delay = (board.jitter_ns[lines] * uniform(seed, numbers, _JITTER_SALT)).astype(np.int64)
-        delay += board.delay_ns[lines]
-        held = rtp & (uniform(seed, numbers, _REORDER_SALT) < board.reorder_rate[lines])
-        delay[held] += board.reorder_ns[lines[held]]
-        np.add.at(board.held_back, lines[held], 1)
-        twice = rtp & (uniform(seed, numbers, _DUPLICATE_SALT) < board.duplicate_rate[lines])
+        if odd.any():
+            packets = packets._replace(sockets=np.where(odd, self._odd, packets.sockets))
+        delay = board.delay_ns[lines]
+        jittery = np.flatnonzero(board.jitter_ns[lines])
+        if jittery.size:
+            line = lines[jittery]
+            chance = uniform(board.seed[line], numbers[jittery], _JITTER_SALT)
+            delay[jittery] += (board.jitter_ns[line] * chance).astype(np.int64)
+        held = np.flatnonzero(rtp & self._happens(board.reorder_rate, lines, numbers, _REORDER_SALT))
+        if held.size:
+            delay[held] += board.reorder_ns[lines[held]]
+            np.add.at(board.held_back, lines[held], 1)
+        twice = rtp & self._happens(board.duplicate_rate, lines, numbers, _DUPLICATE_SALT)
         if twice.any():
             np.add.at(board.duplicated, lines[twice], 1)
             copies = np.repeat(np.arange(len(lines)), 1 + twice)
@@ -182,6 +188,15 @@ class Wire:
             self._hold(packets.only(later), delay[later])
             packets = packets.only(~later)
         self._send(packets)
+
+    def _happens(self, rate: Array, lines: Array, numbers: Array, salt: int) -> Array:
+        """Return to which packets a thing of this rate by line happens; chance is asked only where it can."""
+        happens = np.zeros(len(lines), np.bool_)
+        possible = np.flatnonzero(rate[lines] > 0.0)
+        if possible.size:
+            line = lines[possible]
+            happens[possible] = uniform(self._board.seed[line], numbers[possible], salt) < rate[line]
+        return happens
 
     def _is_rtp(self, sockets: Array) -> Array:
         rtp: Array = (sockets < self._first_rtcp) | (sockets == self._odd)

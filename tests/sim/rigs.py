@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bridge_monitor.net.mmsg import ip_number
 from bridge_monitor.rtp.packet import RtpPacket, parse_packet
 from bridge_monitor.sim.assignment import SimulatedSite
-from bridge_monitor.sim.board import Board
+from bridge_monitor.sim.board import HAMPERS_FROM_ROOM, HAMPERS_TO_ROOM, Board
 from bridge_monitor.sim.reflector import Reflector, ReflectorSettings
 from bridge_monitor.sim.wire import MediaSockets
 
@@ -176,7 +176,7 @@ class MediaBench:
         """Set columns of a line."""
         for name, value in columns.items():
             getattr(self.board, name)[site] = value
-        self.board.impaired[site] = 1
+        self.board.impaired[site] = HAMPERS_TO_ROOM | HAMPERS_FROM_ROOM
 
 
 NewCaller = Callable[[], Caller]

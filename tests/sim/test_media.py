@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,9 +17,10 @@ import numpy as np
 import pytest
 
 from bridge_monitor.errors import LocalFaultError
+from bridge_monitor.net.mmsg import IP_MTU_DISCOVER, IP_PMTUDISC_PROBE
 from bridge_monitor.sim import media_process
 from bridge_monitor.sim.assignment import SimulatedSite
-from bridge_monitor.sim.board import ROUNDS, Line
+from bridge_monitor.sim.board import HAMPERS_FROM_ROOM, HAMPERS_TO_ROOM, ROUNDS, Line
 from bridge_monitor.sim.faults import CodecStage, Direction, Fault, FaultKind
 from bridge_monitor.sim.media import Media, MediaCall, answers_wrong_codec
 from bridge_monitor.sim.reflector import ReflectorSettings
@@ -76,10 +78,46 @@ async def test_a_fault_sets_its_columns_and_its_end_clears_them(
 ) -> None:
     media.set_line(1, (fault,), own_stream=False)
     assert {name: getattr(media.board, name)[1] for name in columns} == columns
-    assert media.board.impaired.tolist() == [0, 1, 0, 0]
+    assert np.flatnonzero(media.board.impaired).tolist() == [1]
     media.set_line(1, (Fault(FaultKind.BUSY),), own_stream=False)
     assert all(getattr(media.board, name)[1] == 0 for name in columns)
     assert media.board.impaired.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "bits"),
+    [
+        (Fault(FaultKind.LOSS, rate=0.1, direction=Direction.TO_ROOM), HAMPERS_TO_ROOM),
+        (Fault(FaultKind.LOSS, rate=0.1, direction=Direction.FROM_ROOM), HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.BANDWIDTH, bits_per_second=1e6), HAMPERS_TO_ROOM | HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.SILENT), HAMPERS_TO_ROOM | HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.ONE_WAY_IN), HAMPERS_TO_ROOM),
+        (Fault(FaultKind.ONE_WAY_OUT), HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.UNEXPECTED_PORT), HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.WRONG_CODEC), HAMPERS_TO_ROOM),
+        (Fault(FaultKind.LARGE_PACKETS_LOST, threshold_bytes=900), HAMPERS_TO_ROOM),
+        (Fault(FaultKind.DELAY, seconds=0.5), HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.DUPLICATION, rate=0.1), HAMPERS_FROM_ROOM),
+        (Fault(FaultKind.BUSY), 0),
+    ],
+)
+async def test_a_line_is_looked_at_closely_only_in_the_direction_in_which_a_fault_acts(
+    media: Media, fault: Fault, bits: int
+) -> None:
+    media.set_line(2, (fault,), own_stream=False)
+    assert media.board.impaired.tolist() == [0, 0, bits, 0]
+
+
+@pytest.mark.parametrize("only_callers", [False, True])
+async def test_packets_inside_the_machine_are_never_cut_up_and_those_for_the_world_may_be(
+    network: str,
+    only_callers: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    settings = ReflectorSettings(only_callers=only_callers)
+    own = Media([SimulatedSite("1", f"{network}.1.1", 5060, "")], 1, None, settings, np.random.default_rng(1))
+    modes = [sock.getsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER) for sock in own._sockets.sockets]
+    await own.stop()
+    assert [mode == IP_PMTUDISC_PROBE for mode in modes] == [not only_callers] * 3
 
 
 async def test_faults_combine_and_a_stream_of_its_own_stays(media: Media) -> None:
