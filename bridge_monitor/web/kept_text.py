@@ -112,7 +112,7 @@ class KeptText:
     def places(self) -> tuple[Place, ...]:
         """Return where sites are called, sorted."""
         if self._places is None:
-            self._places = tuple(sorted(frozenset().union(*(run.places for run in self.runs()))))
+            self._places = tuple(sorted({place for run in self.runs() for place in run.places}))
         return self._places
 
 
