@@ -164,7 +164,7 @@ class SipCall:
         except NameNotFoundError:
             story.conclude(Outcome.PROTOCOL_ERROR, "media_address")
             return None
-        return replace(audio, host=host)
+        return audio if host == audio.host else replace(audio, host=host)
 
     def _stream_plan(self, audio: AudioAnswer) -> StreamPlan:
         profile, route = self._site.profile, self._site.route
