@@ -82,7 +82,14 @@ class Service:
         self._losses = LossHistory()
         self.reference = ReferenceWatch(configuration.reference, centre.place, self._may_start)
         self._settling: set[asyncio.Task[None]] = set()
-        self.runner = Runner(self.plan, _book(configuration), self._place_with_history, centre.locks, self._sink)
+        self.runner = Runner(
+            self.plan,
+            _book(configuration),
+            self._place_with_history,
+            centre.locks,
+            self._sink,
+            lag=lambda: centre.equipment.lag.last,
+        )
         self.on_result: Callable[[Finished], None] = _ignore
         self._reloading = asyncio.Lock()
         self._invalid: Counter[str] = Counter()
@@ -197,8 +204,9 @@ class Service:
         return judge(state, result, self._configuration.confirmation, now)
 
     async def _place_with_history(self, site: CallSite) -> Finished:
-        earlier = self._losses.of(site.target.site or "")
-        finished = await self._place(dataclasses.replace(site, earlier=earlier))
+        if earlier := self._losses.of(site.target.site or ""):
+            site = dataclasses.replace(site, earlier=earlier)
+        finished = await self._place(site)
         return await self.reference.settle(finished)
 
     def _may_start(self, call_seconds: float) -> bool:

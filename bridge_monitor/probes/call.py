@@ -186,7 +186,7 @@ class SipCall:
         except NameNotFoundError:
             story.conclude(Outcome.PROTOCOL_ERROR, "media_address")
             return None
-        return replace(audio, host=host)
+        return audio if host == audio.host else replace(audio, host=host)
 
     async def _negotiate_video(self, offer: SessionDescription, answered: Answered) -> VideoAnswer | None:
         """Return what was agreed on for video, its host an IPv4 address; None if nothing of ours may go there.

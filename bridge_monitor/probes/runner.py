@@ -25,11 +25,19 @@ _LOG = structlog.get_logger(__name__)
 _LONGEST_NAP_SECONDS: Final = 1.0
 SHORTEST_NAP_SECONDS: Final = 0.01
 """Calls that fall due closer to each other start together."""
+OVERLOADED_SECONDS: Final = 0.1
+"""While the event loop runs what is due so late, no planned call is started: one more would spoil those that are up,
+which are invalid from `probes.call.LAG_LIMIT_SECONDS` on. So the pace is what this machine carries, if that is less than
+the caps allow."""
 _T = TypeVar("_T")
 
 PlaceCall = Callable[[CallSite], Awaitable[Finished]]
 Sink = Callable[[Finished], bool]
 """Keeps a finished call; says whether the site has to be tried again soon."""
+
+
+def _in_time() -> float:
+    return 0.0
 
 
 class Runner:
@@ -41,6 +49,7 @@ class Runner:
         place: Places one call; never raises for what a room does.
         locks: One call at a time per site, over all processes.
         sink: Is given each finished call once.
+        lag: Tells how late the event loop ran what was due, in seconds.
     """
 
     def __init__(
@@ -50,12 +59,14 @@ class Runner:
         place: PlaceCall,
         locks: SiteLocks,
         sink: Sink,
+        lag: Callable[[], float] = _in_time,
     ) -> None:
         self.plan = plan
         self.book = book
         self._place = place
         self._locks = locks
         self._sink = sink
+        self._lag = lag
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
@@ -69,8 +80,9 @@ class Runner:
         """Place calls as they fall due until `stop`, or, with ``until_swept``, until each site had its turn once."""
         while not self._stopping:
             now = clock.posix_now()
-            for code in self.plan.due(now):
-                self._start(code)
+            if self._lag() < OVERLOADED_SECONDS:
+                for code in self.plan.due(now):
+                    self._start(code)
             if until_swept and not self._tasks and self.plan.progress().finished_at is not None:
                 return
             await self._nap(self.plan.next_wakeup(now), now)

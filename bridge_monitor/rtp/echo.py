@@ -356,13 +356,15 @@ class EchoColumns:
     def _rtt(self, row: int, state: list[int]) -> RttSummary:
         kept = (state[_F.RECEIVED] - 1 >> state[_F.STRIDE]) + 1
         return RttSummary.from_sorted_ns(
-            np.sort(self._samples[row, :kept]).tolist(),
+            memoryview(np.sort(self._samples[row, :kept])),  # of which only four values are looked at
             samples=state[_F.RECEIVED],
             low=state[_F.LEAST_RTT],
             high=state[_F.GREATEST_RTT],
         )
 
     def _burst_ratio(self, row: int, state: list[int]) -> float | None:
+        if state[_F.SENT] == state[_F.RECEIVED]:
+            return None  # as mostly: nothing is missing
         numbers = np.arange(max(state[_F.NEXT] - RING, 0), min(state[_F.NEXT], state[_F.FIRST_LARGE]))
         sent_ns = self._ring[row, numbers & RING - 1]
         missing = sent_ns[sent_ns != 0] > 0

@@ -16,7 +16,7 @@ from bridge_monitor.errors import RefusedError
 from bridge_monitor.net.locks import SiteLocks
 from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.profile import Profile
-from bridge_monitor.probes.runner import Runner
+from bridge_monitor.probes.runner import OVERLOADED_SECONDS, SHORTEST_NAP_SECONDS, Runner
 from bridge_monitor.probes.shapes import CallSite, Finished
 from bridge_monitor.schedule import Caps, CapSet, Intervals, Plannable, Planner
 
@@ -85,8 +85,9 @@ class Rig:
         self.sunk: list[Finished] = []
         self.behave: Callable[[CallSite], Awaitable[Finished]] = self.answer
         self.again = False
+        self.lag = 0.0
         book = CallBook(inventory_of(codes), {"audio": AUDIO}, {}, {})
-        self.runner = Runner(self.plan, book, self.place, self.locks, self.sink)
+        self.runner = Runner(self.plan, book, self.place, self.locks, self.sink, lambda: self.lag)
 
     async def place(self, site: CallSite) -> Finished:
         assert site.target.site not in self.up, "two calls to one site"
@@ -156,6 +157,20 @@ class TestSweep:
         rig = rig_of("001", "002", "003", "004", "005", at_once=2)
         await rig.sweep()
         assert (len(rig.placed), rig.most_up) == (5, 2)
+
+    async def test_no_call_is_started_while_the_loop_lags_and_all_once_it_does_no_more(self, rig_of: RigOf) -> None:
+        """Calls that are up are not spoilt by more; calls by hand are a person's choice."""
+        rig = rig_of("001", "002", "003")
+        rig.lag = OVERLOADED_SECONDS
+        running = asyncio.get_running_loop().create_task(rig.runner.run())
+        await asyncio.sleep(5 * SHORTEST_NAP_SECONDS)
+        assert rig.placed == []
+        await rig.runner.call_now("002")
+        rig.lag = OVERLOADED_SECONDS / 2
+        await rig.until(lambda: len(rig.sunk) == 3)
+        assert sorted(str(site.target.site) for site in rig.placed) == ["001", "002", "003"]
+        await rig.runner.stop()
+        await running
 
     async def test_what_the_sink_says_goes_to_the_plan(self, rig_of: RigOf) -> None:
         rig = rig_of("001")

@@ -160,37 +160,37 @@ class Layout:
             peer: What the peer reported of it, which is not kept here.
             now_ns: The end of a stream that has not ended.
         """
-        flags = int(self.invalid[row])
+        flags = self.invalid.item(row)
         return StreamReport(
-            packets_sent=int(self.sent[row]),
-            large_sent=int(self.large_sent[row]),
+            packets_sent=self.sent.item(row),
+            large_sent=self.large_sent.item(row),
             inbound=self.reception.summary(row),
             echo=self.echo.summary(row),
             peer=peer,
-            unexpected_payload_types=tuple(np.flatnonzero(self.unexpected_types[row]).tolist()),
-            unexpected_source=bool(self.unexpected_source[row]),
-            first_rtp_ns=int(self.first_rtp_ns[row]) or None,
-            started_ns=int(self.started_ns[row]),
-            ended_ns=int(self.ended_ns[row]) or now_ns,
+            unexpected_payload_types=tuple(self.unexpected_types[row].nonzero()[0].tolist()),
+            unexpected_source=bool(self.unexpected_source.item(row)),
+            first_rtp_ns=self.first_rtp_ns.item(row) or None,
+            started_ns=self.started_ns.item(row),
+            ended_ns=self.ended_ns.item(row) or now_ns,
             lateness=self._lateness(row),
             invalid=tuple(reason for bit, reason in enumerate(INVALID_REASONS) if flags >> bit & 1),
-            peer_silent_reports=int(self.silent_reports[row]),
+            peer_silent_reports=self.silent_reports.item(row),
             level=summarise(
-                energy=self.level_energy[row],
-                samples=self.level_samples[row],
-                loudest=self.level_loudest[row],
-                packets=self.level_packets[row],
-                active_packets=self.level_active[row],
+                energy=self.level_energy.item(row),
+                samples=self.level_samples.item(row),
+                loudest=self.level_loudest.item(row),
+                packets=self.level_packets.item(row),
+                active_packets=self.level_active.item(row),
             ),
         )
 
     def _lateness(self, row: int) -> LatenessSummary | None:
-        counted = np.cumsum(self.lateness[row], dtype=np.int64)
-        samples = int(counted[-1])
+        counted = self.lateness[row].cumsum(dtype=np.int64)
+        samples = counted.item(-1)
         if not samples:
             return None
-        greatest = int(self.lateness_max_ns[row])
-        p50, p99 = np.searchsorted(counted, [samples * 0.5, samples * 0.99]).tolist()
+        greatest = self.lateness_max_ns.item(row)
+        p50, p99 = counted.searchsorted((samples * 0.5, samples * 0.99)).tolist()
         return LatenessSummary(
             p50_seconds=min(bin_edge_ns(p50), greatest) / 1e9,
             p99_seconds=min(bin_edge_ns(p99), greatest) / 1e9,
