@@ -133,10 +133,12 @@ class Demux:
 
     def _bury(self, key: int, now_ns: int) -> None:
         """Give a key to the call that had to share it; if there is none, let its packets be nobody's for a while."""
-        heirs = np.flatnonzero(self.expected == key)
+        first = (key >> 48) * self._rows_per_pair  # a key is of one local port, and so are its heirs
+        heirs = np.flatnonzero(self.expected[first : first + self._rows_per_pair] == key)
         if heirs.size:
-            self._keys[key] = int(heirs[0])
-            self._key_map.put(key, int(heirs[0]))
+            heir = first + int(heirs[0])
+            self._keys[key] = heir
+            self._key_map.put(key, heir)
             return
         del self._keys[key]
         self._key_map.discard(key)
@@ -206,6 +208,8 @@ class Demux:
         """Return the packets that came since the row was reserved but before it began."""
         pair = row // self._rows_per_pair
         kept = self._early[pair]
+        if not kept:
+            return []
         horizon = max((stranger.arrival_ns for stranger in kept), default=0) - _EARLY_FOR_NS
         mine = [stranger for stranger in kept if stranger.arrival_ns > horizon and stranger.arrival_ns >= since_ns]
         others = [stranger for stranger in kept if horizon < stranger.arrival_ns < since_ns]

@@ -125,10 +125,13 @@ class Layout:
 
     def __init__(self, rows: int, buffer: memoryview) -> None:
         place = 0
+        self._cleared: list[Array] = []
         for name, kind, shape, per_row in _COLUMNS:
             whole = (rows, *shape) if per_row else shape
             column: Array = np.ndarray(whole, kind, buffer, place)
             setattr(self, name, column)
+            if per_row and name != "version":
+                self._cleared.append(column)
             place += _aligned(column.nbytes)
         self.lateness_flat: Array = self.lateness.reshape(-1)
         self.reception = ReceptionColumns(rows, buffer=buffer[place:])
@@ -146,9 +149,8 @@ class Layout:
 
     def reset(self, row: int, first_seq: int) -> None:
         """Make a row new, for another call."""
-        for name, _, _, per_row in _COLUMNS:
-            if per_row and name != "version":
-                getattr(self, name)[row] = 0
+        for column in self._cleared:
+            column[row] = 0
         self.reception.reset(row)
         self.echo.reset(row, first_seq)
 

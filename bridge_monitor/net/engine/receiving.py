@@ -105,9 +105,7 @@ class Receiver:
     def read(self, ready: Sequence[int]) -> None:
         """Read the sockets ``ready`` (file descriptors; others' are left alone) until nothing waits."""
         rtp = [fd for fd in ready if fd in self._rtp]
-        for fd in ready:
-            if fd in self._rtcp:
-                self._read_rtcp(fd)
+        self._read_rtcp([fd for fd in ready if fd in self._rtcp])
         for _ in range(_ROUNDS):
             rtp = self._read_rtp(rtp)
             if not rtp:
@@ -123,7 +121,19 @@ class Receiver:
             self._layout.invalid[row] |= _SOCKET_OVERFLOW
 
     def _read_rtp(self, fds: Sequence[int]) -> list[int]:
-        """Read once from each socket while the batch has room; return those that may have more."""
+        """Give the rows what one batch takes of the sockets; return those that may have more."""
+        segments, more = self._fill(fds)
+        if segments:
+            pairs = np.repeat([self._rtp[fd] for fd, _ in segments], [count for _, count in segments])
+            self._take(len(pairs), pairs)
+        return more
+
+    def _fill(self, fds: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
+        """Read once from each socket while the batch has room.
+
+        Returns:
+            How many datagrams of each socket that had any lie in the batch, parsed; and the sockets that may have more.
+        """
         batch = self._batch
         stop = 0
         segments: list[tuple[int, int]] = []
@@ -139,9 +149,7 @@ class Receiver:
         if stop:
             batch.parse(stop)
             self._check_drops(segments)
-            pairs = np.repeat([self._rtp[fd] for fd, _ in segments], [count for _, count in segments])
-            self._take(stop, pairs)
-        return more
+        return segments, more
 
     def _take(self, stop: int, pair: Array) -> None:
         """Give the batch's first ``stop`` datagrams to their rows."""
@@ -259,17 +267,15 @@ class Receiver:
                 layout.invalid[np.isin(demux.expected, demux.expected[own.row[mixed]])] |= _PORT_SHARED
         layout.version[touched] = (layout.version[touched] | 1) + 1
 
-    def _read_rtcp(self, fd: int) -> None:
-        batch = self._batch
-        while True:
-            count = batch.recv(fd)
-            if not count:
-                return
-            self._check_drops([(fd, count)])
-            for place in range(count):
-                self._on_rtcp(self._rtcp_datagram(place, self._rtcp[fd]))
-            if count < batch.capacity:
-                return
+    def _read_rtcp(self, fds: Sequence[int]) -> None:
+        """Read the RTCP sockets, which have a datagram or two each: together, since a batch costs more than they do."""
+        while fds:
+            segments, fds = self._fill(fds)
+            place = 0
+            for fd, count in segments:
+                for at in range(place, place + count):
+                    self._on_rtcp(self._rtcp_datagram(at, self._rtcp[fd]))
+                place += count
 
     def _rtcp_datagram(self, place: int, pair: int) -> RtcpDatagram:
         batch = self._batch

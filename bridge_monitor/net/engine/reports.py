@@ -29,7 +29,6 @@ from bridge_monitor.rtp.peer_reports import PeerReports
 from bridge_monitor.rtp.rtcp import (
     Goodbye,
     ReceiverReport,
-    RtcpPacket,
     SenderReport,
     SourceDescription,
     dlsr_from_ns,
@@ -46,6 +45,8 @@ _AT_ONCE: Final = 16
 """So many reports leave in a tick at most: media packets are due."""
 _AUDIO_CLOCK_RATE: Final = 8000  # G.711
 _SHORT_SEND: Final = invalid_bit(SHORT_SEND)
+
+_REPORTS: Final = (SenderReport, ReceiverReport)
 
 SentTap = Callable[[int, int, bytes], None]
 ReceivedTap = Callable[[int, RtcpDatagram], None]
@@ -149,7 +150,8 @@ class Reports:
         except RtpSyntaxError:
             self._layout.counts[Count.UNMATCHED] += 1
             return
-        row = self._row_of(datagram, packets)
+        reports = [packet for packet in packets if isinstance(packet, _REPORTS)]
+        row = self._row_of(datagram, reports)
         if row == NO_ROW:
             self._layout.counts[Count.UNMATCHED] += 1
             return
@@ -157,7 +159,6 @@ class Reports:
         session = self._sessions[row]
         if session.plan.capture:
             self._tap_received(row, datagram)
-        reports = [packet for packet in packets if isinstance(packet, SenderReport | ReceiverReport)]
         for report in reports:
             if isinstance(report, SenderReport):
                 session.lsr = ntp_short(report.ntp)
@@ -179,9 +180,8 @@ class Reports:
         since = arrival_ns - int(self._layout.started_ns[row])
         return bool(going_on and self._layout.sent[row] > 0 and since >= _KNOWN_AFTER_NS)
 
-    def _row_of(self, datagram: RtcpDatagram, packets: tuple[RtcpPacket, ...]) -> int:
-        """Return the row a datagram is for: by our SSRC in its blocks, else by its sender."""
-        reports = [packet for packet in packets if isinstance(packet, SenderReport | ReceiverReport)]
+    def _row_of(self, datagram: RtcpDatagram, reports: list[SenderReport | ReceiverReport]) -> int:
+        """Return the row a datagram with these reports is for: by our SSRC in its blocks, else by its sender."""
         for report in reports:
             if self._demux.row_of_ssrc(datagram.pair, report.ssrc) != NO_ROW:
                 return NO_ROW  # our own report, echoed

@@ -84,7 +84,11 @@ def decode_capture(data: bytes) -> tuple[int, int, CapturedPacket] | None:
 
 def peer_to_dict(summary: PeerReportSummary | None) -> dict[str, Any] | None:
     """Return a peer's summary as plain values."""
-    return asdict(summary) if summary else None
+    if summary is None:
+        return None
+    plain = {name: getattr(summary, name) for name in summary.__slots__}  # `asdict` takes eight times as long
+    rtt = summary.rtt
+    return plain | {"rtt": {name: getattr(rtt, name) for name in rtt.__slots__} if rtt else None}
 
 
 def peer_from_dict(plain: dict[str, Any] | None) -> PeerReportSummary | None:

@@ -60,6 +60,12 @@ class TestLookup:
         demux.remove(0, 0)
         assert _lookup(demux, (0, shared, 55)) == [1]
 
+    def test_on_every_local_port_the_other_call_to_a_source_gets_what_is_left(self, demux: Demux) -> None:
+        shared = _source(HOST, 4000)
+        demux.add(8, ssrc=108, source=shared, accepted=(0,))
+        demux.remove(5, 0)
+        assert _lookup(demux, (0, shared, 55), (1, shared, 55)) == [0, 8]
+
     def test_the_last_row_s_echo_is_found_though_no_row_matched(self) -> None:
         """No row is written as −1, which numpy reads as the last place."""
         demux = Demux(4, 4)

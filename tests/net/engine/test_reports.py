@@ -119,6 +119,23 @@ class TestWhatPeersReport:
         assert said.jitter_seconds == pytest.approx(0.01)
         assert station.report(0).peer_silent_reports == 0
 
+    def test_reports_that_wait_on_several_local_ports_reach_each_its_own_call(
+        self, station: Any, new_peer: Any, plan_for: Plan, packets: Any
+    ) -> None:
+        """The calls have one SSRC, so that only the port tells them apart."""
+        peers = new_peer(), new_peer()
+        first, second = station.pairs
+        for row, peer in zip((0, 4), peers, strict=True):
+            peer.echo()
+            station.begin(row, plan_for(peer))
+        station.run(0.9, *peers)
+        for highest in (110, 120):
+            peers[0].rtcp.sendto(packets.receiver_report(7, 0x0BADCAFE, highest), ("127.0.0.1", first.port + 1))
+        peers[1].rtcp.sendto(packets.receiver_report(8, 0x0BADCAFE, 130), ("127.0.0.1", second.port + 1))
+        station.run(0.6, *peers)
+        found = [station.report(row).peer for row in (0, 4)]
+        assert [(peer.reports, peer.packets_reported) for peer in found] == [(2, 21), (1, 31)]
+
     def test_round_trip_time_from_lsr(self, station: Any, new_peer: Any, plan_for: Plan, packets: Any) -> None:
         """A − LSR − DLSR, A being the kernel's time of arrival, here of a clock that stands where ours does."""
         peer = new_peer()
