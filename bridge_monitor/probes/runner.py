@@ -27,8 +27,8 @@ SHORTEST_NAP_SECONDS: Final = 0.01
 """Calls that fall due closer to each other start together."""
 OVERLOADED_SECONDS: Final = 0.1
 """While the event loop runs what is due so late, no planned call is started: one more would spoil those that are up,
-which are invalid from `probes.call.LAG_LIMIT_SECONDS` on. So the pace is what this machine carries, if that is less than
-the caps allow."""
+which are invalid from `probes.call.LAG_LIMIT_SECONDS` on. So the pace is what this machine carries, where that is less
+than the caps allow."""
 _T = TypeVar("_T")
 
 PlaceCall = Callable[[CallSite], Awaitable[Finished]]
@@ -59,6 +59,7 @@ class Runner:
         place: PlaceCall,
         locks: SiteLocks,
         sink: Sink,
+        *,
         lag: Callable[[], float] = _in_time,
     ) -> None:
         self.plan = plan

@@ -356,7 +356,7 @@ class EchoColumns:
     def _rtt(self, row: int, state: list[int]) -> RttSummary:
         kept = (state[_F.RECEIVED] - 1 >> state[_F.STRIDE]) + 1
         return RttSummary.from_sorted_ns(
-            memoryview(np.sort(self._samples[row, :kept])),  # of which only four values are looked at
+            np.sort(self._samples[row, :kept]).data,  # of which only four values are looked at
             samples=state[_F.RECEIVED],
             low=state[_F.LEAST_RTT],
             high=state[_F.GREATEST_RTT],

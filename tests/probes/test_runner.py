@@ -87,7 +87,7 @@ class Rig:
         self.again = False
         self.lag = 0.0
         book = CallBook(inventory_of(codes), {"audio": AUDIO}, {}, {})
-        self.runner = Runner(self.plan, book, self.place, self.locks, self.sink, lambda: self.lag)
+        self.runner = Runner(self.plan, book, self.place, self.locks, self.sink, lag=lambda: self.lag)
 
     async def place(self, site: CallSite) -> Finished:
         assert site.target.site not in self.up, "two calls to one site"
