@@ -83,8 +83,8 @@ def start_room(new_process: Callable[..., PeerProcess], free_udp_port: Callable[
 
 
 def _free_even_port(free_udp_port: Callable[[str], int], host: str) -> int:
-    """Return an even port: sipp echoes at it and at the second one after it."""
-    while (port := free_udp_port(host)) % 2 or port > 65000:
+    """Return an even port: sipp echoes at it and at the second one after it, and ends if it can't have that one."""
+    while (port := free_udp_port(host)) % 2 or port > 65000 or is_bound(host, port + 2):
         pass
     return port
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge_monitor.sip import Acknowledged, ByeCompleted, Ended, Invited
-from bridge_monitor.sip.incoming import IncomingCall
+from bridge_monitor.sip.incoming import IncomingCall, Repeater
+from bridge_monitor.sip.server_transactions import ServerTransaction
 
 if TYPE_CHECKING:
     from tests.sip.conftest import Peer
@@ -187,6 +188,18 @@ class TestEnds:
             assert not [found for found in gc.get_objects() if isinstance(found, IncomingCall)]
         finally:
             gc.enable()
+
+    def test_a_2xx_whose_ack_is_here_is_given_up_by_nobody(self, called: Peer) -> None:
+        """Not even if its last timer should fire afterwards."""
+        tag = up(called)
+        called.request("BYE", to_tag=tag, cseq=2)
+        core = called.agent._core
+        transaction = next(found for found in core.servers.values() if isinstance(found, ServerTransaction))
+        given_up: list[float] = []
+        repeater = Repeater(core, transaction, given_up.append, 0.0)
+        repeater.stop()
+        repeater.fire("give up", 32.0)
+        assert given_up == []
 
     def test_by_their_bye(self, called: Peer) -> None:
         tag = up(called)
