@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -191,18 +190,20 @@ class _View:
             output().print(self._finding(way, clean[way], begins))
 
     def _finding(self, way: str, clean: int | None, begins: int | None) -> Text:
-        say: Callable[..., str] = lambda key, **facts: text(  # noqa: E731 - each sentence has these two
-            key, self._lang, way=text(_NAMES[way], self._lang), **facts
-        )
         if begins is None:
             return (
-                Text(say("ramp_clean", clean=bits(clean)), "green") if clean else Text(say("ramp_in_doubt"), "yellow")
+                Text(self._say(way, "ramp_clean", clean=bits(clean)), "green")
+                if clean
+                else Text(self._say(way, "ramp_in_doubt"), "yellow")
             )
         seen = next(step.measured()[way] for step in self._ramp.steps if step.rate_bps == begins)
         facts = {"begins": bits(begins), "bound": percent(seen.lower_bound)}
         if clean is None:
-            return Text(say("ramp_never_clean", **facts), "red")
-        return Text(say("ramp_begins", clean=bits(clean), **facts), "yellow")
+            return Text(self._say(way, "ramp_never_clean", **facts), "red")
+        return Text(self._say(way, "ramp_begins", clean=bits(clean), **facts), "yellow")
+
+    def _say(self, way: str, key: str, **facts: object) -> str:
+        return text(key, self._lang, way=text(_NAMES[way], self._lang), **facts)
 
     def _line(self, step: Step, finished: Finished) -> Text:
         line = Text(f"{bits(step.rate_bps):>12}  ")

@@ -33,6 +33,19 @@ _DSCP: Final = (
 )
 
 
+def _between(read: Callable[[Any], float], least: str, most: str) -> Callable[[Any], float]:
+    low, high = read(least), read(most)
+
+    def parse(value: Any) -> float:
+        number = read(value)
+        if not low <= number <= high:
+            relation, bound = ("≥", least) if number < low else ("≤", most)
+            raise ValueError("out_of_range", {"relation": relation, "bound": bound})
+        return number
+
+    return parse
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must_be_text")  # noqa: TRY004 - pydantic passes ValueError on, a TypeError it doesn't
@@ -53,16 +66,7 @@ def duration(value: Any) -> float:
 
 def duration_between(least: str, most: str) -> Callable[[Any], float]:
     """Return what parses durations within these bounds, both included."""
-    low, high = duration(least), duration(most)
-
-    def parse(value: Any) -> float:
-        seconds = duration(value)
-        if not low <= seconds <= high:
-            relation, bound = ("≥", least) if seconds < low else ("≤", most)
-            raise ValueError("out_of_range", {"relation": relation, "bound": bound})
-        return seconds
-
-    return parse
+    return _between(duration, least, most)
 
 
 def bandwidth(value: Any) -> float:
@@ -75,16 +79,7 @@ def bandwidth(value: Any) -> float:
 
 def bandwidth_between(least: str, most: str) -> Callable[[Any], float]:
     """Return what parses bandwidths within these bounds, both included."""
-    low, high = bandwidth(least), bandwidth(most)
-
-    def parse(value: Any) -> float:
-        rate = bandwidth(value)
-        if not low <= rate <= high:
-            relation, bound = ("≥", least) if rate < low else ("≤", most)
-            raise ValueError("out_of_range", {"relation": relation, "bound": bound})
-        return rate
-
-    return parse
+    return _between(bandwidth, least, most)
 
 
 def ratio(value: Any) -> float:

@@ -6,7 +6,6 @@ Owns the tasks of calls in flight; must not know what becomes of a result: `daem
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -189,6 +188,9 @@ class Runner:
             # The plan makes up for slots passed meanwhile: hundreds of calls a second need no wake-up each.
             nap = min(max(wakeup - now, SHORTEST_NAP_SECONDS), nap)
         self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(nap):
-                await self._wake.wait()
+        # Not `asyncio.timeout`, which cancels a task and catches it again: this goes on hundreds of times a second.
+        alarm = asyncio.get_running_loop().call_later(nap, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()

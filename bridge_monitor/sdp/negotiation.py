@@ -6,7 +6,7 @@ Owns the rules; must not judge a call: a room's unusable answer is a `Negotiatio
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from bridge_monitor.errors import SdpSyntaxError
 from bridge_monitor.sdp.description import (
@@ -111,17 +111,10 @@ def negotiate_audio(
     Lines are matched by their place; a peer's answer may name its payload types otherwise than we did, and its codec
     counts if it is one that we offered. Extra lines are ignored.
     """
-    try:
-        ours = parse(offer) if isinstance(offer, bytes) else offer
-        theirs = parse(answer) if isinstance(answer, bytes) else answer
-    except SdpSyntaxError as error:
-        return NegotiationFailure("malformed", str(error))
-    place = next((index for index, media in enumerate(ours.media) if media.kind == "audio"), None)
-    if place is None or place >= len(theirs.media) or theirs.media[place].kind != "audio":
-        return NegotiationFailure("no_audio", "the answer has no audio line in the place of ours")
-    offered, media = ours.media[place], theirs.media[place]
-    if media.port == 0:
-        return NegotiationFailure("media_rejected", "the answer refuses audio (port 0)")
+    lines = answered_lines(offer, answer, "audio")
+    if isinstance(lines, NegotiationFailure):
+        return lines
+    offered, media, theirs = lines
     if rtp_profile(media.protocol) != rtp_profile(offered.protocol):
         spoken = printable(media.protocol)
         return NegotiationFailure("wrong_codec", f"the answer speaks {spoken}, the offer {offered.protocol}")
@@ -129,22 +122,18 @@ def negotiate_audio(
     agreed = [(payload_type, codec) for payload_type, codec in _codecs(media) if codec in wanted]
     if not agreed:
         return NegotiationFailure("wrong_codec", f"the answer's formats are {printable(media.formats)}")
-    connection = theirs.connection_of(media)
-    if connection is None:
-        return NegotiationFailure("malformed", "the answer says nowhere where to send audio (no c= line)")
-    try:
-        rtcp_port = rtcp_port_of(media)
-    except SdpSyntaxError as error:
-        return NegotiationFailure("malformed", str(error))
+    way = way_to(theirs, media)
+    if isinstance(way, NegotiationFailure):
+        return way
     payload_type, codec = agreed[0]
     return AudioAnswer(
-        host=connection.host,
+        host=way.host,
         rtp_port=media.port,
-        rtcp_port=rtcp_port,
+        rtcp_port=way.rtcp_port,
         payload_type=payload_type,
         codec=codec,
         accepted_payload_types=tuple(dict.fromkeys(wanted[codec] for _, codec in agreed)),
-        direction=effective_direction(theirs, media, connection),
+        direction=way.direction,
         ptime_ms=_milliseconds(media, "ptime") or 20,
         maxptime_ms=_milliseconds(media, "maxptime"),
     )
@@ -276,13 +265,49 @@ def _why_not(theirs: SessionDescription, media: MediaDescription) -> Negotiation
     return NegotiationFailure("wrong_codec", f"the offer's formats are {printable(formats)}")
 
 
+def answered_lines(
+    offer: SessionDescription | bytes, answer: SessionDescription | bytes, kind: Literal["audio", "video"]
+) -> tuple[MediaDescription, MediaDescription, SessionDescription] | NegotiationFailure:
+    """Return our first line of a kind, the line in its place of the answer (RFC 3264 §6), and the answer, read."""
+    try:
+        ours = parse(offer) if isinstance(offer, bytes) else offer
+        theirs = parse(answer) if isinstance(answer, bytes) else answer
+    except SdpSyntaxError as error:
+        return NegotiationFailure("malformed", str(error))
+    place = next((index for index, media in enumerate(ours.media) if media.kind == kind), None)
+    if place is None or place >= len(theirs.media) or theirs.media[place].kind != kind:
+        reason: FailureReason = "no_audio" if kind == "audio" else "no_video"
+        return NegotiationFailure(reason, f"the answer has no {kind} line in the place of ours")
+    if theirs.media[place].port == 0:
+        return NegotiationFailure("media_rejected", f"the answer refuses {kind} (port 0)")
+    return ours.media[place], theirs.media[place], theirs
+
+
+class Way(NamedTuple):
+    """Where a peer takes a stream, and in which direction it flows from the peer's side."""
+
+    host: str
+    rtcp_port: int
+    direction: str
+
+
+def way_to(theirs: SessionDescription, media: MediaDescription) -> Way | NegotiationFailure:
+    """Return where a stream of the peer's answer is to be sent."""
+    connection = theirs.connection_of(media)
+    if connection is None:
+        return NegotiationFailure("malformed", f"the answer says nowhere where to send {media.kind} (no c= line)")
+    try:
+        return Way(connection.host, rtcp_port_of(media), _direction(theirs, media, connection))
+    except SdpSyntaxError as error:
+        return NegotiationFailure("malformed", str(error))
+
+
 def rtp_profile(protocol: str) -> str:
     """Return a transport without its feedback extension: RTP/AVPF is RTP/AVP with more RTCP (RFC 4585 §4)."""
     return protocol.removesuffix("F") if protocol.endswith(("AVPF", "SAVPF")) else protocol
 
 
-def effective_direction(theirs: SessionDescription, media: MediaDescription, connection: Connection) -> str:
-    """Return a stream's direction from the peer's side, with the old way to hold read as such."""
+def _direction(theirs: SessionDescription, media: MediaDescription, connection: Connection) -> str:
     direction = theirs.direction_of(media)
     # RFC 2543's way to hold, still sent: nothing must go to 0.0.0.0 (RFC 3264 §8.4).
     if connection.host == "0.0.0.0":  # noqa: S104 - compared with, never bound to

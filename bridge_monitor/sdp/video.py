@@ -13,10 +13,11 @@ from bridge_monitor.sdp.description import DIRECTIONS, MediaDescription, Session
 from bridge_monitor.sdp.negotiation import (
     MIRRORED,
     NegotiationFailure,
-    effective_direction,
+    answered_lines,
     reanswer_audio,
     rtcp_port_of,
     rtp_profile,
+    way_to,
 )
 
 H264_PAYLOAD_TYPE: Final = 96
@@ -81,35 +82,24 @@ def negotiate_video(
     Lines are matched by their place. The peer may number H.264 otherwise than we did; packets of other modes than ours
     are another codec (RFC 6184 §8.2.2: the mode is not negotiated downwards).
     """
-    try:
-        ours = parse(offer) if isinstance(offer, bytes) else offer
-        theirs = parse(answer) if isinstance(answer, bytes) else answer
-    except SdpSyntaxError as error:
-        return NegotiationFailure("malformed", str(error))
-    place = next((index for index, media in enumerate(ours.media) if media.kind == "video"), None)
-    if place is None or place >= len(theirs.media) or theirs.media[place].kind != "video":
-        return NegotiationFailure("no_video", "the answer has no video line in the place of ours")
-    offered, media = ours.media[place], theirs.media[place]
-    if media.port == 0:
-        return NegotiationFailure("media_rejected", "the answer refuses video (port 0)")
+    lines = answered_lines(offer, answer, "video")
+    if isinstance(lines, NegotiationFailure):
+        return lines
+    offered, media, theirs = lines
     ours_h264, theirs_h264 = _h264(offered), _h264(media)
     if rtp_profile(media.protocol) != rtp_profile(offered.protocol) or not ours_h264 or not theirs_h264:
         spoken = printable(f"{media.protocol} {' '.join(media.formats)}")
         return NegotiationFailure("wrong_codec", f"the answer's video is {spoken}, not H.264 in mode 1")
-    connection = theirs.connection_of(media)
-    if connection is None:
-        return NegotiationFailure("malformed", "the answer says nowhere where to send video (no c= line)")
-    try:
-        rtcp_port = rtcp_port_of(media)
-    except SdpSyntaxError as error:
-        return NegotiationFailure("malformed", str(error))
+    way = way_to(theirs, media)
+    if isinstance(way, NegotiationFailure):
+        return way
     return VideoAnswer(
-        host=connection.host,
+        host=way.host,
         rtp_port=media.port,
-        rtcp_port=rtcp_port,
+        rtcp_port=way.rtcp_port,
         payload_type=theirs_h264[0],
         accepted_payload_types=ours_h264,
-        direction=effective_direction(theirs, media, connection),
+        direction=way.direction,
     )
 
 

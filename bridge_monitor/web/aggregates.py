@@ -99,7 +99,10 @@ class Aggregates:
             self._invalid[reason] = self._invalid.get(reason, 0) + 1
         if site.code not in inventory:
             return
-        tally = self._tallies.setdefault((inventory.province_of(site.code), site.tier), Tally())
+        place = inventory.province_of(site.code), site.tier
+        tally = self._tallies.get(place)
+        if tally is None:
+            tally = self._tallies[place] = Tally()
         tally.outcomes[result.outcome] = tally.outcomes.get(result.outcome, 0) + 1
         if tells_of_the_line(result):
             self._observe_figures(result, site.code, tally)

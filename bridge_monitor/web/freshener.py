@@ -31,7 +31,7 @@ IDLE_STEPS: Final = 3000
 
 
 class Freshener:
-    """Keeps the exporter's text nearly up to date, from the start and then while somebody scrapes.
+    """Keeps the exporter's text nearly up to date, from the first scrape on and while somebody scrapes.
 
     Args:
         exporter: Whose text.
@@ -45,7 +45,7 @@ class Freshener:
         self._exporter = exporter
         self._services = services
         self._busy = busy
-        self._left = IDLE_STEPS
+        self._left = 0
         self._wanted = asyncio.Event()
 
     def scraped(self) -> None:

@@ -28,8 +28,8 @@ from bridge_monitor.web.site_series import (
     site_labels,
 )
 
-RUN_SITES: Final = 64
-"""Sites of a run: two or three milliseconds if all of them are new, a twentieth of one if none is."""
+RUN_SITES: Final = 32
+"""Sites of a run: a millisecond and a half if all of them are new, a twentieth of one if none is."""
 
 Blocks: TypeAlias = tuple[bytes, ...]
 """The text of some sites, one block for each family of `HEADERS`."""

@@ -62,11 +62,11 @@ class Metrics:
             return await self._write(request)
         finally:
             self._up -= 1
+            if self._freshener:
+                self._freshener.scraped()  # only now: the first scrape renders everything itself
 
     async def _write(self, request: web.Request) -> web.StreamResponse:
         services = request.app[SERVICES]
-        if self._freshener:
-            self._freshener.scraped()
         slices = self._exporter.slices(
             services.snapshot(), services.aggregates.view(), services.health, services.event()
         )

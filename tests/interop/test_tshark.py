@@ -130,8 +130,9 @@ class TestAStreamOfTheRoomsOwn:
         theirs = streams.pop(finished.stream.inbound.ssrc)
         (ours,) = streams.values()
         assert (ours.packets, ours.lost) == (media.outbound.packets_sent, media.outbound.packets_lost)
-        # The room goes on until it has our BYE; we count until then.
-        assert 0 <= theirs.packets - media.inbound.packets_received <= 2
+        # The room goes on until it has our BYE; we count until our stream's end, read up to 20 ms before.
+        until = f"rtp.ssrc == 0x{theirs.ssrc:08x} && frame.time_epoch <= {finished.stream.ended_ns / 1e9:.6f}"
+        assert 0 <= len(tshark(capture.path, "-Y", until).splitlines()) - media.inbound.packets_received <= 2
         assert theirs.lost == media.inbound.packets_lost == 0
         assert same_jitter(media.inbound.jitter_seconds, theirs.mean_jitter_seconds)
 

@@ -33,6 +33,7 @@ def test_every_site_has_its_turn_in_a_round() -> None:
     daemon = Daemon(snapshot_of(inventory, *[state_of(result_of(site.code)) for site in inventory]))
     exporter = Counting()
     freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
+    freshener.scraped()
     freshener.step()
     assert 2 <= exporter.freshened < 10
     for _ in range(ROUND_STEPS - 1):
@@ -47,14 +48,19 @@ def test_a_step_ends_when_its_time_is_up() -> None:
     clock = iter([n * STEP_BUSY_SECONDS * 0.7 for n in range(100)])
     exporter = Counting()
     daemon = Daemon(snapshot_of(national_inventory(communes=60 * RUN_SITES)))
-    Freshener(exporter, daemon.services(), busy=lambda: next(clock)).step()
+    freshener = Freshener(exporter, daemon.services(), busy=lambda: next(clock))
+    freshener.scraped()
+    freshener.step()
     assert exporter.freshened == 1
 
 
 def test_nothing_is_rendered_while_nobody_scrapes() -> None:
-    """It rests five minutes after the last scrape, and the next one sets it to work again."""
+    """It rests until the first scrape and five minutes after the last; the next one sets it to work again."""
     exporter = Counting()
     freshener = Freshener(exporter, Daemon(snapshot_of(small_inventory())).services())
+    freshener.step()
+    assert exporter.freshened == 0
+    freshener.scraped()
     for _ in range(IDLE_STEPS + 10):
         freshener.step()
     assert exporter.freshened == IDLE_STEPS
@@ -70,7 +76,7 @@ async def test_a_resting_freshener_is_woken_by_a_scrape(monkeypatch: pytest.Monk
     exporter = Counting()
     freshener = Freshener(exporter, Daemon(snapshot_of(small_inventory())).services())
     task = asyncio.create_task(freshener.run())
-    for expected in (3, 6):
+    for expected in (0, 3, 6):
         for _ in range(20):
             await asyncio.sleep(0)
         assert exporter.freshened == expected
@@ -84,12 +90,16 @@ async def test_what_cannot_be_rendered_is_told_once_and_left_to_the_scrape(capsy
     """The daemon goes on; the scrape meets the same fault and fails."""
     daemon = Daemon(snapshot_of(small_inventory()))
     object.__setattr__(daemon.snapshot, "states", {"01001": object()})
-    await Freshener(Exporter(), daemon.services()).run()
+    freshener = Freshener(Exporter(), daemon.services())
+    freshener.scraped()
+    await freshener.run()
     assert "metrics_not_rendered_ahead" in capsys.readouterr().out
 
 
 def test_an_empty_inventory_has_nothing_to_render() -> None:
     """There is no run of sites."""
     exporter = Counting()
-    Freshener(exporter, Daemon(snapshot_of(Inventory([], ("central",)))).services()).step()
+    freshener = Freshener(exporter, Daemon(snapshot_of(Inventory([], ("central",)))).services())
+    freshener.scraped()
+    freshener.step()
     assert exporter.freshened == 1

@@ -44,6 +44,7 @@ class RowBook:
             PortsExhaustedError: Every row is used.
         """
         count = len(self._free)
+        ideal = (0, min(self._loads))
         best: tuple[int, int, int] | None = None
         for turn in range(count):
             pair = (self._next + turn) % count
@@ -51,6 +52,8 @@ class RowBook:
                 found = (self._hosts[pair].get(remote_host, 0), self._loads[pair], turn)
                 if best is None or found < best:
                     best = found
+                if found[:2] == ideal:
+                    break  # as mostly: calls go to ever other hosts, and the ports are loaded evenly
         if best is None:
             raise PortsExhaustedError(f"all {len(self._used)} rows of the media engine are used")
         pair = (self._next + best[2]) % count
