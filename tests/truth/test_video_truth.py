@@ -21,6 +21,7 @@ from bridge_monitor.net.testcard import Card
 pytestmark = [pytest.mark.root, pytest.mark.peer("ip", "nft")]
 
 FIRST = 65400
+BOTH_RATES = [pytest.param(1_000_000, marks=pytest.mark.full), 2_000_000]
 
 
 @functools.cache
@@ -55,7 +56,7 @@ def pictures_hit(counts: list[int], lost: set[int]) -> int:
     return sum(not lost.isdisjoint(range(end - count, end)) for end, count in zip(ends, counts, strict=True))
 
 
-@pytest.mark.parametrize("card", [1_000_000, 2_000_000], indirect=True)
+@pytest.mark.parametrize("card", BOTH_RATES, indirect=True)
 @pytest.mark.peer("tshark")
 def test_each_second_carries_its_rate_by_the_kernel_s_and_wireshark_s_count(
     cable: Any, report_of: Any, card: Card, card_file: Path, tmp_path: Path
@@ -182,7 +183,7 @@ def test_a_narrow_path_loses_the_large_packets_alone(cable: Any, report_of: Any,
     assert report["video"]["echoed_frames"]["lost"] > 90
 
 
-@pytest.mark.parametrize("card", [1_000_000, 2_000_000], indirect=True)
+@pytest.mark.parametrize("card", BOTH_RATES, indirect=True)
 def test_the_far_side_s_decoder_shows_our_card(cable: Any, report_of: Any, card: Card, card_file: Path) -> None:
     """FFmpeg receives, puts the packets together and decodes: each picture is the card's, over its seam."""
     wanted = 140
