@@ -12,7 +12,8 @@ their way to the one place that turns them into an outcome, or our own bug.
     ├── LocalFaultError          this machine's fault, never a room's
     │   ├── PortsExhaustedError  no local port or row left in the media engine
     │   ├── EngineDiedError      the media engine's process ended
-    │   └── CardError        the picture that video calls show can't be made here
+    │   ├── CardError            the picture that video calls show can't be made here
+    │   └── ResolverError        our DNS servers don't answer, or not us
     ├── RemoteProtocolError      a peer sent what the protocol forbids
     │   ├── SipSyntaxError       RFC 3261 §25
     │   ├── SdpSyntaxError       RFC 8866 §9
@@ -102,6 +103,18 @@ class CardError(LocalFaultError):
     """The test card of a rate can't be encoded here, or not in time."""
 
     reason = "test_card"
+
+
+class ResolverError(LocalFaultError):
+    """No DNS server of ours has answered a question about a name, which says nothing of the name.
+
+    Attributes:
+        reason: ``resolver_timeout``, ``resolver_unreachable``, ``resolver_refused`` or ``resolver_failed``.
+    """
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(f"{host}: {reason}")
+        self.reason = reason
 
 
 class RemoteProtocolError(BridgeMonitorError):

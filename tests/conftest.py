@@ -53,6 +53,7 @@ PEERS: Final = {
     "ip": Peer("ip", "iproute2"),
     "promtool": Peer("promtool", "prometheus"),
     "gcc": Peer("gcc", "gcc"),
+    "nsd": Peer("nsd", "nsd"),
 }
 
 # An ordinary user's path has no nft, and Debian keeps it there.

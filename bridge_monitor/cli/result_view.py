@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge_monitor.cli.level_view import level_line
-from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult
+from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult, TriedHop
 from bridge_monitor.domain.wording import (
     Lang,
     advisory_step,
@@ -53,6 +53,8 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
     "round_trip": ("khứ hồi", "round trip"),
     "owner": ("Trách nhiệm", "Whose it is"),
     "next": ("Việc cần làm", "What to do"),
+    "hops": ("Địa chỉ đã gọi", "Addresses called"),
+    "answered": ("có trả lời", "answered"),
     "why_invalid": ("Phép đo không hợp lệ, lỗi phía ta", "Measurement invalid, our own fault"),
     "advisory": ("Lưu ý cho điểm cầu", "Advisory for the room"),
     "frames": ("khung hình", "frames"),
@@ -104,6 +106,8 @@ def result_panel(result: ProbeResult, lang: Lang, name: str = "") -> RenderableT
     facts.add_row(label("next", lang), next_step(result.outcome, result.reason, lang))
     if result.sip:
         facts.add_row("SIP", printable(f"{result.sip.status} {result.sip.reason}"))
+    if result.hops:
+        facts.add_row(label("hops", lang), "\n".join(_hop(hop, lang) for hop in result.hops))
     if result.invalid:
         facts.add_row(label("why_invalid", lang), ", ".join(invalid_text(reason, lang) for reason in result.invalid))
     for advisory in result.advisories:
@@ -135,6 +139,11 @@ def ladder(evidence: Evidence, lang: Lang) -> RenderableType:
             Text(printable(step.text.rstrip())),
         ]
     return Group(*texts)
+
+
+def _hop(hop: TriedHop, lang: Lang) -> str:
+    host = f"[{hop.host}]" if ":" in hop.host else hop.host
+    return f"{hop.transport} {host}:{hop.port}: {hop.failed or label('answered', lang)}"
 
 
 def _advice(advisory: str, lang: Lang) -> Text:

@@ -18,6 +18,7 @@ from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.domain import Contact, Event, Inventory
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, Problem
+from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals
@@ -37,6 +38,7 @@ class Configuration:
         provinces: Overrides by province code.
         carriers: Overrides by carrier name.
         listen: Local addresses and places.
+        dns: How names are looked up.
         confirmation: How many results turn a verdict.
         vantage: The place that calls are made from.
         reference: The responders beyond our uplink, if there are any.
@@ -53,6 +55,7 @@ class Configuration:
     provinces: Mapping[str, Route]
     carriers: Mapping[str, Route]
     listen: Listen
+    dns: DnsSettings
     confirmation: Confirmation
     vantage: str
     reference: Reference
@@ -96,6 +99,7 @@ def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
         provinces=the_settings.provinces,
         carriers=the_settings.carriers,
         listen=the_settings.listen,
+        dns=the_settings.dns,
         confirmation=the_settings.confirmation,
         vantage=the_settings.vantage,
         reference=the_settings.reference,

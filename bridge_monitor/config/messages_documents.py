@@ -151,6 +151,12 @@ _VALUES: Final = {
         "'{path}' là '{value}', không phải địa chỉ IPv4",
         "ghi một địa chỉ của máy này, ví dụ 192.0.2.1",
     ),
+    "bad_dns_server": Message(
+        "'{path}' is '{value}', no address of a DNS server",
+        "write an IP address, with a port if it isn't 53: 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353",
+        "'{path}' là '{value}', không phải địa chỉ máy chủ DNS",
+        "ghi địa chỉ IP, kèm cổng nếu khác 53: 192.0.2.53, 192.0.2.53:5353 hoặc [2001:db8::53]:5353",
+    ),
     "bad_proxy": Message(
         "'{path}' is '{value}', no proxy that can be used in this version",
         "write a SIP URI over UDP and IPv4, such as sip:192.0.2.1:5060",

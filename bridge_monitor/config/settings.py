@@ -18,6 +18,7 @@ from bridge_monitor.config.documents import Document, KeyPath, Strict, fit, read
 from bridge_monitor.config.problems import Problems, guess_name, listing
 from bridge_monitor.config.references import Known
 from bridge_monitor.diagnosis import Confirmation
+from bridge_monitor.net.dns_client import RESOLVE_TIMEOUT_SECONDS, DnsSettings
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
@@ -103,6 +104,13 @@ class _ListenKeys(Strict):
     state_dir: str | None = None
 
 
+class _DnsKeys(Strict):
+    servers: Annotated[
+        tuple[Annotated[tuple[str, int], BeforeValidator(values.dns_server)], ...], Field(max_length=8)
+    ] = ()
+    timeout: Annotated[float, BeforeValidator(values.duration_between("500 ms", "5 s"))] = RESOLVE_TIMEOUT_SECONDS
+
+
 class _ConfirmationKeys(Strict):
     bad_of: _Count = 2
     window: _Count = 3
@@ -128,6 +136,7 @@ class _SettingsKeys(Strict):
     provinces: dict[str, _OverrideKeys] = Field(default_factory=dict)
     carriers: dict[str, _OverrideKeys] = Field(default_factory=dict)
     listen: _ListenKeys = _ListenKeys()
+    dns: _DnsKeys = _DnsKeys()
     confirmation: _ConfirmationKeys = _ConfirmationKeys()
     reference: _ReferenceKeys | None = None
 
@@ -174,6 +183,7 @@ class Settings:
     provinces: Mapping[str, Route] = field(default_factory=lambda: MappingProxyType({}))
     carriers: Mapping[str, Route] = field(default_factory=lambda: MappingProxyType({}))
     listen: Listen = field(default_factory=Listen)
+    dns: DnsSettings = field(default_factory=DnsSettings)
     confirmation: Confirmation = field(default_factory=Confirmation)
     reference: Reference = field(default_factory=Reference)
     vantage: str = "centre"
@@ -229,6 +239,7 @@ class _Reader:
                 rtp_ports=listen.rtp_ports,
                 state_dir=folder / listen.state_dir if listen.state_dir else None,
             ),
+            dns=DnsSettings(keys.dns.servers, keys.dns.timeout),
             confirmation=self._confirmation(),
             reference=self._reference(profiles, names),
             vantage=keys.vantage,

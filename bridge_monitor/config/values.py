@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, ip_address
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from bridge_monitor.config.endpoints import parse_endpoint
+from bridge_monitor.net.dns_client import DNS_PORT
 
 _PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|min|h)\b ?", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -23,6 +24,7 @@ _RATIO: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)( ?%)?", re.ASCII)
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?")
 _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}", re.ASCII)
 _LISTEN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", re.ASCII)
+_DNS_SERVER: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{4,5}) ?[-–] ?([0-9]{4,5})", re.ASCII)
 _CREDENTIALS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 # Class selectors and assured forwarding: RFC 2474 §4.2.2, RFC 2597 §6; EF: RFC 3246; DF: RFC 2474 §4.1.
@@ -125,6 +127,20 @@ def source(value: Any) -> str:
     except AddressValueError as error:
         raise ValueError("bad_source") from error
     return text
+
+
+def dns_server(value: Any) -> tuple[str, int]:
+    """Return address and port of a text such as ``192.0.2.53``, ``192.0.2.53:5353`` or ``[2001:db8::53]:5353``."""
+    text = _text(value)
+    match = _DNS_SERVER.fullmatch(text)
+    host, port = (match[1] or match[2], int(match[3] or DNS_PORT)) if match else (text, DNS_PORT)
+    try:
+        written = str(ip_address(host))
+    except ValueError as error:
+        raise ValueError("bad_dns_server") from error
+    if not 1 <= port <= 65535:
+        raise ValueError("bad_dns_server")
+    return written, port
 
 
 def proxy(value: Any) -> str:

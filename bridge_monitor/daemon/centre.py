@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -23,9 +23,11 @@ from bridge_monitor.daemon.orphans import end_orphans
 from bridge_monitor.errors import LocalFaultError, RefusedError
 from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.clock import LoopLagMonitor
+from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.net.engine import EngineSettings, MediaEngine
 from bridge_monitor.net.host_drops import HostDrops, KernelCounters
 from bridge_monitor.net.locks import SiteLocks
+from bridge_monitor.net.names import Names
 from bridge_monitor.net.sip_udp import SipStack, source_address_towards
 from bridge_monitor.probes.call import SipCall
 from bridge_monitor.probes.cards import Cards
@@ -58,6 +60,7 @@ class CentreSettings:
         sip_port: Port to call from; 0 for any.
         media_host: Address that media are received on; ``0.0.0.0`` for all.
         rtp_ports: First and last local port for media; None for any.
+        dns: How names are looked up.
         title: The event's title, which stands on the test card.
         video: Rates (bit/s) and paces (frames a second) of the video that its calls will send.
         alone: For the daemon: no other one may use the state directory.
@@ -71,6 +74,7 @@ class CentreSettings:
     sip_port: int = 0
     media_host: str = _ANY_HOST
     rtp_ports: tuple[int, int] | None = None
+    dns: DnsSettings = field(default_factory=DnsSettings)
     title: str = ""
     video: frozenset[tuple[int, int]] = frozenset()
     alone: bool = False
@@ -96,6 +100,7 @@ class CentreSettings:
             # A route with a source address of its own wants its media there, too.
             media_host=_ANY_HOST if any(route.source for route in routes) else listen.sip_host,
             rtp_ports=listen.rtp_ports,
+            dns=configuration.dns,
             title=configuration.event.title,
             video=video_rates(configuration),
             alone=not by_hand,
@@ -200,7 +205,8 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         stack.push_async_callback(engine.close)
         cards = Cards(settings.title)
         cards.prepare(settings.video)
-        equipment = Equipment(sip, engine, ledger, lag, settings.vantage, drops, cards)
+        names = Names(settings.dns)
+        equipment = Equipment(sip, engine, ledger, lag, settings.vantage, drops, cards, names)
         centre = CallCentre(settings, equipment, locks, ended)
         try:
             yield centre

@@ -13,9 +13,9 @@ from typing import Any, Final
 import structlog
 
 from bridge_monitor.errors import LocalFaultError, SipSyntaxError
-from bridge_monitor.net.names import NameNotFoundError, resolve
 from bridge_monitor.net.sip_udp import SipUdp, source_address_towards
 from bridge_monitor.sip import Address, DialogRecord
+from bridge_monitor.sip.location import is_ipv4
 
 _LOG = structlog.get_logger(__name__)
 _LOOK_SECONDS: Final = 0.02
@@ -39,8 +39,8 @@ async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[st
     try:
         for plain in records:
             try:
-                await _ask(plain, sockets, on_closed)
-            except (LookupError, TypeError, ValueError, SipSyntaxError, NameNotFoundError, LocalFaultError) as error:
+                _ask(plain, sockets, on_closed)
+            except (LookupError, TypeError, ValueError, SipSyntaxError, LocalFaultError) as error:
                 _LOG.warning("orphan_not_ended", call_id=plain["call_id"], error=str(error))
             else:
                 asked += 1
@@ -53,9 +53,11 @@ async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[st
             udp.close()
 
 
-async def _ask(plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], None]) -> None:
+def _ask(plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], None]) -> None:
     record = DialogRecord.from_dict(plain)
-    destination = await resolve(*record.destination)
+    destination = record.destination
+    if not is_ipv4(destination[0]):
+        raise ValueError(f"no address to send to: {destination[0]}")
     local = _local_address(record)
     if local not in sockets:
         sockets[local] = _open(local, destination, on_closed)

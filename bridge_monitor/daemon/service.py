@@ -195,6 +195,7 @@ class Service:
         cards = self._centre.equipment.cards
         cards.retitle(fresh.event.title)
         cards.prepare(video_rates(fresh))
+        self._centre.equipment.names.reload(fresh.dns)
         self.reference.reload(fresh.reference)
         self.store.replace_inventory(fresh.inventory)
         self.runner.reload(_book(fresh))

@@ -102,6 +102,23 @@ class SipStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedHop:
+    """An address of a host name that the request was sent to (RFC 3263 §4).
+
+    Attributes:
+        transport: ``udp``, ``tcp`` or ``tls``.
+        host: IP address.
+        port: Port.
+        failed: Why the call went on from there or ended (``timeout``, ``icmp``, ``status_503``, …); None: it answered.
+    """
+
+    transport: str
+    host: str
+    port: int
+    failed: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """What we received, by RTP sequence numbers from the first to the last packet received (RFC 3550 A.3, A.8).
 
@@ -199,6 +216,7 @@ class ProbeResult:
         media: One entry a stream.
         invalid: Reasons why the measurement is not to be believed, each our own fault (DESIGN rule 2).
         advisories: What the room's technician should know (`Advisory`, in its order); never evidence against the line.
+        hops: Where the request was sent, in order, where a name led to it; none for a numeric host.
     """
 
     id: str
@@ -217,6 +235,7 @@ class ProbeResult:
     media: tuple[MediaResult, ...] = ()
     invalid: tuple[str, ...] = ()
     advisories: tuple[str, ...] = ()
+    hops: tuple[TriedHop, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result's one plain serialised form: JSON types only, keys as in the issue and the README."""
@@ -238,6 +257,7 @@ class ProbeResult:
             "media": [_media_to_dict(stream) for stream in self.media],
             "invalid": list(self.invalid),
             "advisories": [str(name) for name in self.advisories],
+            "hops": [asdict(hop) for hop in self.hops],
         }
 
     @classmethod
@@ -268,6 +288,7 @@ class ProbeResult:
             media=tuple(_media_from_dict(stream) for stream in plain["media"]),
             invalid=tuple(plain["invalid"]),
             advisories=tuple(plain.get("advisories", ())),
+            hops=tuple(_known(TriedHop, hop) for hop in plain.get("hops", ())),
         )
 
 

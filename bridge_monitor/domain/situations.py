@@ -6,50 +6,14 @@ Owns the table, which `docs/outcomes.md` explains; must not decide: outcomes and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
+from bridge_monitor.domain.name_situations import NAME_SITUATIONS
 from bridge_monitor.domain.results import Outcome
+from bridge_monitor.domain.situation import Lang, Owner, Situation, Text
 
-Lang = Literal["vi", "en"]
-
-
-class Owner(StrEnum):
-    """Who can mend a fault, as the column "whose" of ``docs/outcomes.md``.
-
-    ``room``: its technician on call. ``carrier``: who provides its line. ``province``: who keeps addresses, accounts
-    and bridges, in the province or at the centre. ``ours``: whoever runs this program.
-    """
-
-    ROOM = "room"
-    CARRIER = "carrier"
-    PROVINCE = "province"
-    OURS = "ours"
-    NOBODY = "nobody"
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One text in both languages."""
-
-    vi: str
-    en: str
-
-    def of(self, lang: Lang) -> str:
-        """Return it in this language."""
-        return self.vi if lang == "vi" else self.en
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a call can end with: what it means, whose it is, what to do next."""
-
-    owner: Owner
-    means: Text
-    todo: Text
-
+__all__ = ["SITUATIONS", "Lang", "Owner", "Situation", "Text"]
 
 _NOTHING: Final = Text("không cần làm gì", "nothing")
 _SITE_LIST: Final = Text(
@@ -163,11 +127,7 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
                 "start the endpoint; check address and port, then the way to it",
             ),
         ),
-        (Outcome.NAME_NOT_FOUND, None): Situation(
-            Owner.PROVINCE,
-            Text("tên miền của điểm cầu không có địa chỉ", "the name has no address"),
-            Text("sửa bản ghi DNS hoặc danh sách điểm cầu", "mend the DNS record or the site list"),
-        ),
+        **NAME_SITUATIONS,
         (Outcome.NOT_FOUND, None): Situation(
             Owner.PROVINCE,
             Text("địa chỉ có trả lời, nhưng không có điểm cầu này", "the address answers, but knows no such room"),

@@ -179,6 +179,8 @@ def _situation(outcome: Outcome, reason: str | None) -> Situation:
 def invalid_text(reason: str, lang: Lang) -> str:
     """Return in words why a measurement is not to be believed; a reason without words of its own stays as it is."""
     text = INVALID_REASONS.get(reason)
+    if text is None and (Outcome.LOCAL_FAULT, reason) in SITUATIONS:
+        text = SITUATIONS[Outcome.LOCAL_FAULT, reason].means
     return text.of(lang) if text else reason
 
 

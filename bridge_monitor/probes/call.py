@@ -15,7 +15,7 @@ from bridge_monitor.net import clock
 from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.engine import CapturedPacket, StreamPlan, VideoPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
-from bridge_monitor.net.names import NameNotFoundError, resolve
+from bridge_monitor.net.names import NameNotFoundError
 from bridge_monitor.probes.advice import advise
 from bridge_monitor.probes.judge import Verdict, judge_answered
 from bridge_monitor.probes.legs import Legs
@@ -72,6 +72,7 @@ class SipCall:
         self._story = Story(equipment.now(), progress)
         self._signalling = Signalling(site, equipment, self._story, tap)
         self._legs = Legs(equipment.engine, capture=capture)
+        self._offered: SessionDescription | None = None
         self._agreed_video: VideoAnswer | None = None
         self._picture_unknown = False
 
@@ -112,18 +113,17 @@ class SipCall:
             card = await self._equipment.cards.of(*profile.video_rate)
             self._equipment.engine.load_card(card)
         target: SipUri | Answered | None = SipUri.parse(self._site.target.uri)
-        offer = None
         while isinstance(target, SipUri):
-            destination = await self._signalling.reach(target)
+            await self._signalling.reach(target)
             if profile.kind == "sip-options":
                 await self._signalling.ask_options(target)
                 return
-            offer = self._offer(destination[0])
-            target = await self._signalling.invite(target, offer.to_bytes())
-        if target is not None and offer is not None:
-            await self._converse(offer, target)
+            target = await self._signalling.invite(target, self._offer)
+        if target is not None and self._offered is not None:
+            await self._converse(self._offered, target)
 
-    def _offer(self, remote_host: str) -> SessionDescription:
+    def _offer(self, remote_host: str) -> bytes:
+        """Return our description for a call to this address, and remember it; rows are held for its streams."""
         profile = self._site.profile
         leg = self._legs.reserve(remote_host, with_video=profile.has_video)
         offer = audio_offer(
@@ -137,8 +137,10 @@ class SipCall:
             offer = offer_video(
                 offer, rtp_port=video.rtp_port, rtcp_port=video.rtcp_port, bitrate_bps=profile.video_bps
             )
-        self._story.offer = offer.to_bytes().decode()
-        return offer
+        self._offered = offer
+        written = offer.to_bytes()
+        self._story.offer = written.decode()
+        return written
 
     async def _converse(self, offer: SessionDescription, answered: Answered) -> None:
         story = self._story
@@ -182,7 +184,7 @@ class SipCall:
             story.conclude(Outcome.NOT_ACCEPTABLE, "media_rejected")
             return None
         try:
-            host, _ = await resolve(audio.host, audio.rtp_port)  # a name is allowed there (RFC 8866 §5.7)
+            host = await self._equipment.names.address(audio.host)  # a name is allowed there (RFC 8866 §5.7)
         except NameNotFoundError:
             story.conclude(Outcome.PROTOCOL_ERROR, "media_address")
             return None
@@ -203,7 +205,7 @@ class SipCall:
             return None
         self._agreed_video = video
         try:
-            host, _ = await resolve(video.host, video.rtp_port)
+            host = await self._equipment.names.address(video.host)
         except NameNotFoundError:
             return None
         return replace(video, host=host)
@@ -311,6 +313,7 @@ class SipCall:
             media=story.media or self._figures(),
             invalid=tuple(dict.fromkeys(invalid)),
             advisories=() if invalid else self._advisories(verdict),
+            hops=self._signalling.hops,
         )
         evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
         return Finished(result, evidence, story.stream, packets, story.video)

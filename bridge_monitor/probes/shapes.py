@@ -13,6 +13,7 @@ from bridge_monitor.domain import Evidence, Outcome, ProbeResult, Target
 from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket, MediaEngine
 from bridge_monitor.net.host_drops import HostDrops
+from bridge_monitor.net.names import Names
 from bridge_monitor.net.sip_udp import SipStack
 from bridge_monitor.probes.cards import Cards
 from bridge_monitor.probes.judge import grade_of
@@ -76,6 +77,7 @@ class Equipment:
     vantage: str = "centre"
     drops: HostDrops | None = None
     cards: Cards = field(default_factory=Cards)
+    names: Names = field(default_factory=Names)
 
     @staticmethod
     def now() -> float:

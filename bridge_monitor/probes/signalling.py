@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from bridge_monitor.domain import LadderStep, Outcome, SipStatus
+from bridge_monitor.domain import LadderStep, Outcome, SipStatus, TriedHop
 from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
 from bridge_monitor.net.channel import CallChannel, WireTap
-from bridge_monitor.net.names import resolve
 from bridge_monitor.net.sip_udp import SipUdp
+from bridge_monitor.probes.hops import Hops
 from bridge_monitor.probes.judge import judge_status
 from bridge_monitor.probes.shapes import CallSite, Equipment
 from bridge_monitor.probes.story import Story
@@ -21,6 +21,7 @@ from bridge_monitor.sip import (
     Address,
     Answered,
     ByeCompleted,
+    DialogRecord,
     Ended,
     Event,
     NoFinalAnswer,
@@ -33,6 +34,7 @@ from bridge_monitor.sip import (
     TimedOut,
     TransportFailed,
 )
+from bridge_monitor.sip.location import direct
 
 BYE_PATIENCE_SECONDS: Final = 4.0
 """A BYE is sent four times in it (RFC 3261 §17.1.2, timer E); the agent goes on after it."""
@@ -40,8 +42,8 @@ BYE_PATIENCE_SECONDS: Final = 4.0
 _CANCEL_PATIENCE: Final = 2.0
 _LATE_ANSWER_PATIENCE: Final = 33.0  # 64·T1 and a little: then the transaction is over on its own
 _MAX_REDIRECTS: Final = 3
-_DEFAULT_PORT: Final = 5060
 _LONG: Final = 3600.0
+_NEXT_HOP: Final = "next hop"
 _CLOSING: Final = (Rejected, Ended, ByeCompleted, TimedOut, TransportFailed)
 
 
@@ -62,7 +64,9 @@ class Signalling:
         self._tap = tap
         self._udp: SipUdp | None = None
         self._channel: CallChannel | None = None
-        self._destination: Address | None = None
+        self._hops: Hops | None = None
+        self._hops_before: tuple[TriedHop, ...] = ()
+        self._record: DialogRecord | None = None
         self._answered = False
         self._rang = False
         self._seen: set[str] = set()
@@ -71,6 +75,11 @@ class Signalling:
     def ladder(self) -> tuple[LadderStep, ...]:
         """The messages so far."""
         return tuple(self._channel.ladder) if self._channel else ()
+
+    @property
+    def hops(self) -> tuple[TriedHop, ...]:
+        """The addresses of names that were tried so far, in order, and what became of each."""
+        return self._hops_before + (self._hops.tried if self._hops else ())
 
     @property
     def host(self) -> str:
@@ -87,25 +96,32 @@ class Signalling:
 
         Raises:
             NameNotFoundError: The host has no address.
+            ResolverError: Nobody could be asked for it.
             LocalFaultError: There is no way to it from here.
         """
-        story, route = self._story, self._site.route
+        story, names, proxy = self._story, self._equipment.names, self._site.route.proxy
         story.begin("resolve", self._equipment.now())
-        hop = SipUri.parse(route.proxy) if route.proxy else uri
-        self._destination = await resolve(hop.host, hop.port or _DEFAULT_PORT)
+        first = SipUri.parse(proxy) if proxy else uri
+        numeric = direct(first)  # what nearly all rooms have: nothing to ask, nothing to wait for
+        found = await names.locate(first) if numeric is None or ":" in numeric.host else (numeric,)
         story.end("resolve", self._equipment.now())
-        dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
-        self.leave()  # its channel is the socket's that it was opened on
-        self._udp = self._equipment.stack.towards(self._destination, source=route.source, dscp=dscp)
-        return self._destination
+        self._hops_before = self.hops
+        self._hops = Hops(names, found, seconds=self._site.profile.answer_timeout_seconds, named=numeric is None)
+        self._record = None
+        return self._turn()
 
     async def ask_options(self, uri: SipUri) -> None:
         """Send OPTIONS; any response shows that line and SIP are alive, and no more (RFC 3261 §11.2)."""
-        udp, story, destination = self._sip, self._story, self._towards
-        story.begin("answer", udp.now())
-        self._open_channel(udp.agent.options(uri, destination, udp.now()))
-        udp.flush()
-        event = await self._next(self._site.profile.answer_timeout_seconds)
+        story = self._story
+        story.begin("answer", self._sip.now())
+        going_on = True
+        while going_on:
+            udp, destination = self._sip, self._towards
+            left = self._way.begin(udp.now())
+            self._open_channel(udp.agent.options(uri, destination, udp.now()))
+            udp.flush()
+            event = await self._next(self._way.patience(udp.now(), left))
+            going_on = self._goes_on(event)
         if isinstance(event, OptionsAnswered):
             story.end("answer", event.at)
             story.status = SipStatus(event.status, event.reason)
@@ -113,34 +129,27 @@ class Signalling:
         else:
             self._fail(event)
 
-    async def invite(self, uri: SipUri, offer: bytes) -> Answered | SipUri | None:
-        """Send the INVITE and wait.
+    async def invite(self, uri: SipUri, describe: Callable[[str], bytes]) -> Answered | SipUri | None:
+        """Send the INVITE and wait; where its host has more than one address, to one after the other (RFC 3263 §4.3).
+
+        Args:
+            uri: Whom to call.
+            describe: Returns our offer for a call to this address; asked anew where we leave from another one of ours.
 
         Returns:
             The answer; the target of a redirect that may be followed (§8.1.3.4); None if it came to nothing, which is
             then concluded.
         """
-        udp, story = self._sip, self._story
-        now = udp.now()
-        story.invited = now if story.invited is None else story.invited
-        story.begin("trying", now)
-        self._rang = False
-        udp.local_errors.pop(self._towards, None)  # an earlier call's, that ended before it could ask
-        call_id = udp.agent.invite(
-            uri,
-            self._towards,
-            offer,
-            now,
-            answer_timeout=self._site.profile.answer_timeout_seconds,
-            route=self._preloaded_route(),
-        )
-        self._open_channel(call_id)
         self._seen.add(str(uri))
-        record = udp.agent.dialog_record(call_id)
-        if record is not None:
-            self._equipment.journal.opened(record.to_dict())
-        udp.flush()
-        return await self._wait_for_answer()
+        offer = describe(self._towards[0])
+        while True:
+            home = self._sip
+            self._send_invite(uri, offer)
+            answer = await self._wait_for_answer()
+            if answer != _NEXT_HOP:
+                return answer
+            if self._sip is not home:
+                offer = describe(self._towards[0])
 
     def acknowledge(self) -> None:
         """Take the answer: the dialog is journalled before its ACK, so that whoever comes after us can end it."""
@@ -197,10 +206,67 @@ class Signalling:
         if self._udp is not None and self._story.call_id is not None:
             self._udp.close_channel(self._story.call_id)
 
-    async def _wait_for_answer(self) -> Answered | SipUri | None:
+    def _send_invite(self, uri: SipUri, offer: bytes) -> None:
+        udp, story, destination = self._sip, self._story, self._towards
+        now = udp.now()
+        story.invited = now if story.invited is None else story.invited
+        story.begin("trying", now)
+        self._rang = False
+        udp.local_errors.pop(destination, None)  # an earlier call's, that ended before it could ask
+        left = self._way.begin(now)
+        if self._record is None:
+            route = self._preloaded_route()
+            call_id = udp.agent.invite(uri, destination, offer, now, answer_timeout=left, route=route)
+        else:
+            call_id = self._record.call_id
+            udp.agent.invite_elsewhere(self._record, destination, offer, now, answer_timeout=left)
+        self._open_channel(call_id)
+        self._record = udp.agent.dialog_record(call_id)
+        if self._record is not None:
+            self._equipment.journal.opened(self._record.to_dict())
+        udp.flush()
+
+    def _goes_on(self, event: Event | None) -> bool:
+        """Note what became of the current address; if it has failed and there is another, turn to that (RFC 3263 §4.3).
+
+        A failure is no response at all, one of the transport, or 503.
+        """
+        way, now = self._way, self._sip.now()
+        match event:
+            case Rejected(status=503) | OptionsAnswered(status=503):
+                turns = way.note_failure("status_503", now, retry_after=event.retry_after)
+            case TransportFailed():
+                local = self._sip.local_errors.get(self._towards)
+                turns = way.note_failure(local or event.reason, now, ours=local is not None)
+            case TimedOut() | NoFinalAnswer() | None:
+                turns = way.is_silent and way.note_failure("timeout", now)
+            case _:
+                way.note_answer()
+                turns = False
+        if turns:
+            self._turn()
+            self._story.invited = None  # what the room takes to answer begins with the request that reaches it
+        return turns
+
+    def _turn(self) -> Address:
+        """Take the socket that leads to the current address; what was begun on another one is taken back there."""
+        route, before = self._site.route, self._udp
+        destination = self._way.current.address
+        dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
+        self.leave()  # its channel is the socket's that it was opened on
+        self._udp = self._equipment.stack.towards(destination, source=route.source, dscp=dscp)
+        if before is not self._udp and before is not None and self._record is not None:
+            before.agent.cancel(self._record.call_id, before.now())
+            before.flush()
+            self._record = None
+        return destination
+
+    async def _wait_for_answer(self) -> Answered | SipUri | Literal["next hop"] | None:
         story = self._story
         while True:
-            event = await self._next(_LATE_ANSWER_PATIENCE)
+            event = await self._next(self._way.patience(self._sip.now(), _LATE_ANSWER_PATIENCE))
+            if self._goes_on(event):
+                return _NEXT_HOP
             match event:
                 case Provisional():
                     self._note_provisional(event)
@@ -272,10 +338,14 @@ class Signalling:
         return self._udp
 
     @property
-    def _towards(self) -> Address:
-        if self._destination is None:
+    def _way(self) -> Hops:
+        if self._hops is None:
             raise LocalProtocolError("the call has no destination yet")
-        return self._destination
+        return self._hops
+
+    @property
+    def _towards(self) -> Address:
+        return self._way.current.address
 
     @property
     def _call_id(self) -> str:

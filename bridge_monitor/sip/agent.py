@@ -9,10 +9,11 @@ Use: give it datagrams, ICMP errors and the time; after each, send what `datagra
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.answering import Answerer, answer_unreadable
-from bridge_monitor.sip.calls import Call, Told, product_of
+from bridge_monitor.sip.calls import Call, Told, product_of, retry_after_of
 from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan
 from bridge_monitor.sip.core import Core, MessageHook
 from bridge_monitor.sip.dialog import DialogRecord, apply_route_set, dialog_of_record
@@ -78,7 +79,10 @@ class UserAgent:
     @property
     def open_calls(self) -> tuple[str, ...]:
         """Call-IDs of the calls, ours and theirs, that something is left to end of."""
-        return tuple(call_id for call_id, call in self._core.calls.items() if call.is_open)
+        core = self._core
+        core.superseded = [call for call in core.superseded if call.is_open]
+        given_up = (call.call_id for call in core.superseded)
+        return (*(call_id for call_id, call in core.calls.items() if call.is_open), *given_up)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram that came from `source`."""
@@ -145,13 +149,32 @@ class UserAgent:
         Raises:
             SipSyntaxError: A route is none.
         """
-        core = self._core
         plan = self._plan("INVITE", uri, destination, route, from_host)
-        request = plan.to_bytes(
-            contact=core.contact, extra=(f"Allow: {ALLOW}", f"User-Agent: {core.product}"), body=offer
-        )
-        Call(core, plan, offer).start(request, answer_timeout, now)
+        self._start(plan, offer, answer_timeout, now)
         return plan.call_id
+
+    def invite_elsewhere(
+        self, record: DialogRecord, destination: Address, offer: bytes, now: float, *, answer_timeout: float
+    ) -> None:
+        """Send a call's INVITE to another address: the same request, but for its branch (RFC 3263 §4.3).
+
+        Of the first one nothing is told any more. Should it be answered after all, its dialog is ended.
+
+        Args:
+            record: The call, as `dialog_record` had it before its first answer.
+            destination: Where to send it now.
+            offer: Our session description.
+            now: The time.
+            answer_timeout: As for `invite`, from now on.
+        """
+        core = self._core
+        before = core.calls.get(record.call_id)
+        if isinstance(before, Call):
+            before.supersede(now)
+            core.superseded = [call for call in (*core.superseded, before) if call.is_open]
+        branch = core.new_branch()
+        plan = replace(record.invite_plan(), branch=branch, via=core.via(branch), destination=destination)
+        self._start(plan, offer, answer_timeout, now)
 
     def options(self, uri: SipUri, destination: Address, now: float) -> str:
         """Ask for capabilities (§11) and return the Call-ID; its end is told by an event."""
@@ -161,7 +184,8 @@ class UserAgent:
 
         def receive(response: Response, _source: Address, at: float) -> None:
             if response.status >= 200:
-                core.events.append(OptionsAnswered(call_id, response.status, response.reason, at, product_of(response)))
+                product, later = product_of(response), retry_after_of(response)
+                core.events.append(OptionsAnswered(call_id, response.status, response.reason, at, product, later))
 
         def fail(reason: str, at: float) -> None:
             core.events.append(TimedOut(call_id, at) if reason == "timeout" else TransportFailed(call_id, reason, at))
@@ -226,6 +250,13 @@ class UserAgent:
         call = self._core.calls.get(call_id)
         if isinstance(call, IncomingCall):
             call.refuse(status, now)
+
+    def _start(self, plan: RequestPlan, offer: bytes, answer_timeout: float, now: float) -> None:
+        core = self._core
+        request = plan.to_bytes(
+            contact=core.contact, extra=(f"Allow: {ALLOW}", f"User-Agent: {core.product}"), body=offer
+        )
+        Call(core, plan, offer).start(request, answer_timeout, now)
 
     def _plan(
         self, method: str, uri: SipUri, destination: Address, route: tuple[str, ...], from_host: str | None
@@ -293,7 +324,7 @@ class UserAgent:
         plan = transaction.plan
         call = core.calls.get(plan.call_id)
         concerned = False
-        if plan.method == "INVITE" and isinstance(call, Call):
+        if plan.method == "INVITE" and isinstance(call, Call) and call.transaction in (transaction, None):
             concerned = call.violate(what, source, now)
         else:
             about = plan.call_id if plan.method == "OPTIONS" else None

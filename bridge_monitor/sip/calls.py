@@ -147,6 +147,14 @@ class Call:
             self._end_dialog(self.primary, now)
         return self.stage is not Stage.CLOSED
 
+    def supersede(self, now: float) -> None:
+        """Give way to a request for the same that goes elsewhere (RFC 3263 §4.3).
+
+        Nothing is told of this one any more; what it may still bring is ended.
+        """
+        self.told = Told.NOTHING
+        self.end(now)
+
     def record(self) -> DialogRecord | None:
         """Return what a later process needs to end the call; None if nothing is left to end."""
         if self.stage is Stage.CLOSED:
@@ -380,14 +388,19 @@ def product_of(response: Response) -> str | None:
     return None if product is None else readable(product)
 
 
-def _rejection(call_id: str, response: Response, now: float) -> Rejected:
+def retry_after_of(response: Response) -> float | None:
+    """Return the seconds of its Retry-After header, or None (§20.33)."""
     seconds = (response.get("retry-after") or "").partition("(")[0].partition(";")[0].strip()
+    return float(seconds) if is_digits(seconds) and len(seconds) <= 10 else None
+
+
+def _rejection(call_id: str, response: Response, now: float) -> Rejected:
     warning = response.get("warning")
     return Rejected(
         call_id,
         response.status,
         response.reason,
-        float(seconds) if is_digits(seconds) and len(seconds) <= 10 else None,
+        retry_after_of(response),
         _contacts(response),
         now,
         None if warning is None else readable(warning),

@@ -71,6 +71,7 @@ class Core:
         self.pending: dict[Address, dict[ClientTransaction, None]] = {}
         self.servers: dict[ServerKey, ServerTransaction] = {}
         self.calls: dict[str, Call | IncomingCall] = {}
+        self.superseded: list[Call] = []
         self._via = f"SIP/2.0/UDP {bracketed}:{port};rport;branch="
 
     def send(self, data: bytes, destination: Address, call_id: str, now: float) -> None:

@@ -128,13 +128,18 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OptionsAnswered:
-    """A final response to our OPTIONS, whatever its status (RFC 3261 §11.2)."""
+    """A final response to our OPTIONS, whatever its status (RFC 3261 §11.2).
+
+    Attributes:
+        retry_after: Seconds of its Retry-After header, or None (RFC 3261 §20.33).
+    """
 
     call_id: str
     status: int
     reason: str
     at: float
     product: str | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

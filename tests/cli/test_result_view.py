@@ -24,6 +24,7 @@ from bridge_monitor.domain import (
     RttSource,
     SipStatus,
     Target,
+    TriedHop,
 )
 from bridge_monitor.domain.situations import SITUATIONS
 from bridge_monitor.domain.wording import Lang, outcome_text
@@ -76,6 +77,16 @@ class TestPanel:
         shown = draw(result_panel(RESULT, "en", "Phòng [A]"))
         for told in ("01001 · Phòng [A] · sip:room@192.0.2.7", "DEGRADED", "the carrier", "200 OK", "PCMA (echo)"):
             assert told in shown
+
+    def test_the_addresses_of_a_name_are_shown_and_why_each_was_left(self, draw: Draw) -> None:
+        """A numeric host has none to show."""
+        hops = (TriedHop("udp", "192.0.2.1", 5060, "status_503"), TriedHop("tls", "2001:db8::1", 5061, None))
+        shown = draw(result_panel(replace(RESULT, hops=hops), "en"))
+        assert "Addresses called" in shown
+        assert "udp 192.0.2.1:5060: status_503" in shown
+        assert "tls [2001:db8::1]:5061: answered" in shown
+        assert "Địa chỉ đã gọi" in draw(result_panel(replace(RESULT, hops=hops), "vi"))
+        assert "Addresses called" not in draw(result_panel(RESULT, "en"))
 
     def test_figures_are_given_in_full_and_what_was_not_measured_is_said_so(self, draw: Draw) -> None:
         shown = draw(result_panel(RESULT, "en"))

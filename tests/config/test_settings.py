@@ -8,6 +8,7 @@ import pytest
 from bridge_monitor.config import Configuration, Listen
 from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.errors import ConfigError
+from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.net.engine.video_plan import HIGHEST_BITRATE, HIGHEST_FRAME_RATE, LOWEST_BITRATE
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
@@ -189,6 +190,21 @@ def test_numbers_out_of_range_are_errors_not_tracebacks(spoil: Spoil, problems: 
         "bridge_monitor.yaml:17: 'caps.total.bandwidth' is '0 bit/s'",
         "bridge_monitor.yaml:20: 'intervals.tiers.province' is '0 s'",
     ]
+
+
+class TestDns:
+    def test_without_a_word_the_system_s_servers_are_asked(self, good: Good) -> None:
+        assert good().dns == DnsSettings((), 5.0)
+
+    def test_servers_and_time_limit_can_be_said(self, folder: Path, good: Good) -> None:
+        text = LEAST + 'dns: {servers: [192.0.2.53, "[2001:db8::53]:5353"], timeout: 2500 ms}\n'
+        (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
+        assert good().dns == DnsSettings((("192.0.2.53", 53), ("2001:db8::53", 5353)), 2.5)
+
+    def test_a_name_costs_no_more_than_five_seconds(self, folder: Path, problems: Find) -> None:
+        (folder / "bridge_monitor.yaml").write_text(LEAST + "dns: {timeout: 6 s}\n", "utf-8")
+        (problem,) = problems()
+        assert "'dns.timeout' is '6 s'" in problem
 
 
 class TestReference:

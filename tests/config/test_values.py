@@ -127,6 +127,26 @@ def test_a_range_of_ports_rises_and_leaves_the_system_ports_alone() -> None:
             values.ports(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("192.0.2.53:5353", ("192.0.2.53", 5353)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+        (" 2001:db8:0::53 ", ("2001:db8::53", 53)),
+    ],
+)
+def test_dns_servers_are_addresses_with_or_without_port(text: str, address: tuple[str, int]) -> None:
+    assert values.dns_server(text) == address
+
+
+@pytest.mark.parametrize("text", ["dns.example", "192.0.2", "192.0.2.53:0", "192.0.2.53:65536", "[::1", "::1:53:", ""])
+def test_other_dns_servers_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="bad_dns_server"):
+        values.dns_server(text)
+
+
 def test_source_addresses_are_numeric() -> None:
     assert values.source("192.0.2.1") == "192.0.2.1"
     for text in ("eth0", "192.0.2", "::1"):

@@ -23,6 +23,7 @@ from bridge_monitor.domain import (
     RttSource,
     SipStatus,
     Target,
+    TriedHop,
 )
 from bridge_monitor.domain.results import SCHEMA
 
@@ -77,6 +78,7 @@ results = st.builds(
     media=st.lists(media, max_size=2).map(tuple),
     invalid=st.lists(words, max_size=2).map(tuple),
     advisories=st.lists(st.sampled_from(Advisory) | words, max_size=2).map(tuple),
+    hops=st.lists(st.builds(TriedHop, words, words, st.integers(1, 65535), st.none() | words), max_size=2).map(tuple),
 )
 
 
@@ -151,6 +153,7 @@ def test_the_plain_form_has_the_documented_keys(result: ProbeResult) -> None:
         "media",
         "invalid",
         "advisories",
+        "hops",
     }
     assert plain["started_at"] == "2024-06-27T07:00:00.123Z"
     assert plain["target"] == {"site": "00123", "uri": "sip:kiemtra@192.0.2.7"}
@@ -183,7 +186,7 @@ def test_keys_of_later_versions_are_passed_over_and_those_of_earlier_ones_suffic
     plain["media"][0]["video"] = None
     for key in ("unexpected_source", "audio_level_dbov", "frames_expected", "frames_lost", "frame_rate"):
         del plain["media"][0][key]
-    del plain["media"][0]["audio_active_ratio"], plain["advisories"]
+    del plain["media"][0]["audio_active_ratio"], plain["advisories"], plain["hops"]
     moment = result.started_at.replace(microsecond=123000)
     assert ProbeResult.from_dict(plain) == replace(result, started_at=moment)
 

@@ -61,6 +61,7 @@ def test_an_invalid_measurement_says_why(documented_invalid_reasons: list[dict[s
         assert fault_of(text) is None
         assert invalid_text(reason, "vi") == text.vi
     assert invalid_text("no_free_port", "vi") == "no_free_port"
+    assert invalid_text("resolver_timeout", "en") == "our own DNS servers don't answer"
 
 
 def test_an_advisory_says_what_was_found_and_what_to_do(fault_of: Check) -> None:

@@ -15,6 +15,7 @@ from bridge_monitor.sip import (
     DialogRecord,
     Ended,
     ProtocolViolated,
+    Rejected,
     Request,
     Response,
     SipUri,
@@ -267,6 +268,107 @@ class TestOrphans:
         with pytest.raises(SipSyntaxError):
             peer.agent.end_orphan(DialogRecord.from_dict(plain), 0.0)
         assert peer.agent.open_calls == ()
+
+
+class TestRfc3263Section43:
+    """A request that has failed goes to the next address: the same, but for its branch."""
+
+    NEXT = ("192.0.2.8", 5080)
+
+    def elsewhere(self, peer: Peer, record: DialogRecord) -> None:
+        peer.agent.invite_elsewhere(record, self.NEXT, peer.offer, peer.now, answer_timeout=10.0)
+        peer.settle()
+
+    def placed(self, peer: Peer) -> DialogRecord:
+        record = peer.agent.dialog_record(peer.invite(route=("<sip:192.0.2.5;lr>",)))
+        assert record is not None
+        return record
+
+    def test_only_branch_and_destination_are_others(self, peer: Peer) -> None:
+        record = self.placed(peer)
+        self.elsewhere(peer, record)
+        first, second = peer.sent[0], peer.sent[-1]
+        assert (first.destination, second.destination) == (ROOM, self.NEXT)
+        branch = second.message.via.branch
+        assert branch != first.message.via.branch == record.invite_branch
+        assert second.data == first.data.replace(record.invite_branch.encode(), branch.encode())
+        now = peer.agent.dialog_record(record.call_id)
+        assert now is not None
+        assert (now.destination, now.invite_branch) == (self.NEXT, branch)
+
+    @pytest.mark.parametrize("status", [None, 503])
+    def test_of_the_first_request_nothing_is_told_any_more(self, peer: Peer, status: int | None) -> None:
+        """Neither its 503 again, nor that it was never answered; what ends the call is the second one."""
+        record = self.placed(peer)
+        if status is not None:
+            peer.reply(status)
+            assert [event.status for event in peer.take_events()] == [503]
+        first = peer.sent[0]
+        self.elsewhere(peer, record)
+        if status is not None:
+            peer.reply(status, to=first)
+            assert peer.sent[-1].kind == "ACK"
+            assert peer.sent[-1].destination == ROOM
+        second = next(sent for sent in reversed(peer.sent) if sent.kind == "INVITE")
+        peer.reply(486, to=second)
+        assert [(type(event), event.call_id, event.status) for event in peer.take_events()] == [
+            (Rejected, record.call_id, 486)
+        ]
+        assert peer.agent.open_calls == (() if status else (record.call_id,))
+        peer.assert_nothing_left()
+        assert peer.take_events() == []
+        assert peer.agent.open_calls == ()
+
+    def test_a_late_answer_to_the_first_is_acknowledged_and_ended(self, peer: Peer) -> None:
+        """The call with the second goes on."""
+        record = self.placed(peer)
+        first = peer.sent[0]
+        self.elsewhere(peer, record)
+        second = peer.sent[-1]
+        peer.reply(200, to=second, to_tag="second")
+        peer.agent.acknowledge(record.call_id, peer.now)
+        peer.settle()
+        peer.take_sent()
+        peer.take_events()
+        peer.reply(200, to=first, to_tag="first")
+        assert [(sent.kind, sent.message.to.tag) for sent in peer.take_sent()] == [("ACK", "first"), ("BYE", "first")]
+        assert peer.take_events() == []
+        confirmed = peer.agent.dialog_record(record.call_id)
+        assert confirmed is not None
+        assert confirmed.remote_tag == "second"
+
+    def test_a_late_ringing_of_the_first_is_taken_back(self, peer: Peer) -> None:
+        """Only now may a CANCEL be sent (RFC 3261 §9.1), with the branch of the first."""
+        record = self.placed(peer)
+        first = peer.sent[0]
+        self.elsewhere(peer, record)
+        peer.take_sent()
+        peer.reply(180, to=first)
+        (cancel,) = peer.take_sent()
+        assert (cancel.kind, cancel.destination) == ("CANCEL", ROOM)
+        assert cancel.message.via.branch == record.invite_branch
+        assert peer.take_events() == []
+
+    def test_nonsense_from_the_first_does_not_end_the_call_with_the_second(self, peer: Peer) -> None:
+        record = self.placed(peer)
+        first = peer.sent[0]
+        self.elsewhere(peer, record)
+        message = first.message
+        assert isinstance(message, Request)
+        data = respond(message, 180, to_tag="first", source=HERE)
+        peer.receive(data.replace(b"CSeq: ", b"CSeq: x"))
+        assert [event.call_id for event in peer.take_events()] == [None]
+        assert record.call_id in peer.agent.open_calls
+        peer.reply(486, to=next(sent for sent in reversed(peer.sent) if sent.destination == self.NEXT))
+        assert [type(event) for event in peer.take_events()] == [Rejected]
+
+    def test_a_call_that_is_quite_forgotten_is_placed_anew(self, peer: Peer) -> None:
+        """ICMP: nothing of it is left; its record suffices."""
+        record = self.placed(peer)
+        peer.agent.transport_failed(ROOM, peer.now)
+        assert peer.agent.open_calls == ()
+        self.elsewhere(peer, record)
+        assert peer.agent.open_calls == (record.call_id,)
 
 
 def _request(peer: Peer) -> Request:
