@@ -119,7 +119,8 @@ class SipCall:
                 await self._signalling.ask_options(target)
                 return
             offer = self._offer(destination[0])
-            target = await self._signalling.invite(target, offer.to_bytes())
+            self._story.offer = description = offer.to_bytes()
+            target = await self._signalling.invite(target, description)
         if target is not None and offer is not None:
             await self._converse(offer, target)
 
@@ -137,14 +138,13 @@ class SipCall:
             offer = offer_video(
                 offer, rtp_port=video.rtp_port, rtcp_port=video.rtcp_port, bitrate_bps=profile.video_bps
             )
-        self._story.offer = offer.to_bytes().decode()
         return offer
 
     async def _converse(self, offer: SessionDescription, answered: Answered) -> None:
         story = self._story
         self._signalling.acknowledge()
         acknowledged_ns = clock.posix_now_ns()
-        story.answer = answered.sdp.decode("utf-8", "replace")
+        story.answer = answered.sdp
         audio = await self._negotiate(offer, answered)
         if audio is None:
             await self._signalling.bye()
@@ -250,11 +250,8 @@ class SipCall:
 
     async def _listen(self) -> None:
         """Wait for the streams' end; a BYE from the room ends them early."""
-        over = asyncio.ensure_future(self._legs.until_over())
-        try:
+        with self._legs.over() as over:
             await self._signalling.until_hung_up(unless=over, changed=self._session_changed)
-        finally:
-            over.cancel()
 
     def _session_changed(self, event: SessionChanged) -> None:
         """Send no more video to a room that puts it off or elsewhere: what it misses then, no line has lost."""
@@ -312,8 +309,14 @@ class SipCall:
             invalid=tuple(dict.fromkeys(invalid)),
             advisories=() if invalid else self._advisories(verdict),
         )
-        evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
-        return Finished(result, evidence, story.stream, packets, story.video)
+        return Finished(result, lambda: self._evidence(result.id), story.stream, packets, story.video)
+
+    def _evidence(self, result_id: str) -> Evidence:
+        offer, answer = (
+            None if description is None else description.decode("utf-8", "replace")
+            for description in (self._story.offer, self._story.answer)
+        )
+        return Evidence(result_id, self._site.target.site, self._signalling.ladder, offer, answer)
 
     def _advisories(self, verdict: Verdict) -> tuple[Advisory, ...]:
         stream = self._story.stream
