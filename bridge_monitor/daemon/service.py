@@ -217,7 +217,9 @@ class Service:
         result = finished.result
         self._losses.note(finished)
         site = self._configuration.inventory.get(result.target.site or "")
-        state = self.store.add(result, finished.evidence)
+        # Of a good call the store keeps none.
+        evidence = None if result.grade is Grade.GOOD else finished.evidence
+        state = self.store.add(result, evidence)
         if site is not None:
             self.aggregates.observe(result, site, self._configuration.inventory)
         self._invalid.update(result.invalid)

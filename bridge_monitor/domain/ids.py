@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 
 def time_ordered_id(posix_seconds: float, randomness: bytes) -> str:
     """Return a UUIDv7 as text.
@@ -16,4 +14,5 @@ def time_ordered_id(posix_seconds: float, randomness: bytes) -> str:
     value = milliseconds << 80 | int.from_bytes(randomness[:10], "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

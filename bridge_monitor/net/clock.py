@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import bisect
 import os
-import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,7 +18,13 @@ from bridge_monitor.domain import time_ordered_id
 LATE_SECONDS: Final = 0.02
 """Shorter lags are not kept: every loop has them."""
 
-_ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_CHANCE_BYTES: Final = 4096
+"""So many random bytes are fetched at a time: a call asks ten times, and each look at the kernel has its price."""
+
+
+def monotonic_now() -> float:
+    """Return seconds of the clock that never jumps, which is the event loop's: asyncio's ``loop.time()``."""
+    return time.monotonic()
 
 
 def posix_now() -> float:
@@ -38,17 +44,47 @@ def utc(posix_seconds: float) -> datetime:
 
 def new_id(posix_seconds: float) -> str:
     """Return a fresh time-ordered identifier (UUIDv7)."""
-    return time_ordered_id(posix_seconds, os.urandom(10))
+    return time_ordered_id(posix_seconds, _CHANCE.take(10))
 
 
 def token() -> str:
     """Return 64 random bits as text, for tags, branches and Call-IDs (RFC 3261 §19.3 asks for at least 32)."""
-    return secrets.token_hex(8)
+    return _CHANCE.take(8).hex()
 
 
 def random_bits(bits: int) -> int:
     """Return a random number, for SSRCs and first sequence numbers (RFC 3550 §5.1)."""
-    return secrets.randbits(bits)
+    count = (bits + 7) // 8
+    return int.from_bytes(_CHANCE.take(count), "big") >> (8 * count - bits)
+
+
+class Chance:
+    """The kernel's random bytes, fetched some thousands at a time; none is given twice, nor to a forked child as well.
+
+    Args:
+        source: Returns so many fresh random bytes.
+    """
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
+        self._source = source
+        self._bytes = b""
+        self._at = 0
+        os.register_at_fork(after_in_child=self.forget)
+
+    def take(self, count: int) -> bytes:
+        """Return so many random bytes, at most `_CHANCE_BYTES`."""
+        end = self._at + count
+        if end > len(self._bytes):
+            self._bytes, end = self._source(_CHANCE_BYTES), count
+        self._at = end
+        return self._bytes[end - count : end]
+
+    def forget(self) -> None:
+        """Fetch anew next time."""
+        self._bytes = b""
+
+
+_CHANCE: Final = Chance()
 
 
 class LoopLagMonitor:

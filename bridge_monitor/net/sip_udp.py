@@ -16,8 +16,10 @@ from typing import Final
 
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net import clock, mmsg
+from bridge_monitor.net.alarms import GRAIN_SECONDS, Alarms
 from bridge_monitor.net.channel import CallChannel, WireTap
 from bridge_monitor.net.clock import token
+from bridge_monitor.net.polling import PacedReader
 from bridge_monitor.sip import (
     Address,
     ByeCompleted,
@@ -35,14 +37,12 @@ _ICMP_ERRORS: Final = frozenset(
     # What the kernel makes of the codes of "destination unreachable" (RFC 1812 §5.2.7.1), "too big" left out.
     {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET}
 )
-_READS_PER_WAKE_UP: Final = 64
+_READS_PER_WAKE_UP: Final = 128
 _BUFFER_BYTES: Final = 4 << 20
 _CONTROL_BYTES: Final = 256
 """For what comes beside a datagram: its time of arrival, and how many were dropped before it."""
 _TIMESPEC: Final = struct.Struct("=qq")
 _DROPS: Final = struct.Struct("=I")
-_TIMER_GRAIN: Final = 0.02
-"""Timers fire together so often, in seconds: each call leaves two behind that only clean up (K and M)."""
 _CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
 
 OnClosed = Callable[[str], None]
@@ -110,9 +110,10 @@ class SipUdp:
         self._unclaimed: list[tuple[str, float, Address, bytes]] = []
         self._backlog: deque[tuple[bytes, Address]] = deque()
         self._loop = asyncio.get_running_loop()
+        self._alarms = Alarms()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
-        self._loop.add_reader(self._socket.fileno(), self._on_readable)
+        self._reader = PacedReader(self._socket.fileno(), self._on_readable)
 
     def now(self) -> float:
         """Return the agent's clock: the loop's monotonic seconds."""
@@ -120,7 +121,7 @@ class SipUdp:
 
     def open_channel(self, call_id: str, *, tap: WireTap | None = None, started: float | None = None) -> CallChannel:
         """Have the call's events from now on; call it before `flush`, or the first message misses its ladder."""
-        channel = CallChannel(self.now() if started is None else started, tap)
+        channel = CallChannel(self.now() if started is None else started, tap, self._alarms)
         self._channels[call_id] = channel
         # The agent names the call when its first request is already written.
         for known, now, peer, data in self._unclaimed:
@@ -149,9 +150,10 @@ class SipUdp:
 
     def close(self) -> None:
         """Close the socket; nothing is sent any more."""
+        self._alarms.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._socket.fileno())
+        self._reader.close()
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
 
@@ -159,7 +161,8 @@ class SipUdp:
         due = self.agent.get_timer()
         if due is None:
             return
-        due = math.ceil(due / _TIMER_GRAIN) * _TIMER_GRAIN
+        # They fire together so often: each call leaves two behind that only clean up (K and M).
+        due = math.ceil(due / GRAIN_SECONDS) * GRAIN_SECONDS
         # An armed timer that is too early costs one needless wake-up; re-arming at each datagram would cost more.
         if due < self._timer_at:
             if self._timer is not None:
@@ -173,7 +176,9 @@ class SipUdp:
         self.agent.handle_timer(self.now())
         self.flush()
 
-    def _on_readable(self) -> None:
+    def _on_readable(self) -> int:
+        """Read what waits, if it isn't very much, and act on it; return how many datagrams that were."""
+        number = 0
         for number in range(_READS_PER_WAKE_UP):
             try:
                 data, told, _, source = self._socket.recvmsg(65535, _CONTROL_BYTES)
@@ -186,12 +191,16 @@ class SipUdp:
                 self._read_error_queue()
             else:
                 now = self.now()
-                self._look_at(told, now)
-                self.agent.receive_datagram(data, source, now)
+                self.agent.receive_datagram(data, source, now - self._waited(told, now))
         self.flush()
+        return number
 
-    def _look_at(self, told: list[tuple[int, int, bytes]], now: float) -> None:
-        """See from what the kernel tells beside a datagram whether we are too slow: our fault is never a room's."""
+    def _waited(self, told: list[tuple[int, int, bytes]], now: float) -> float:
+        """Return how long a datagram waited for us, in seconds, by what the kernel tells beside it.
+
+        If that is long, or some were dropped, we are too slow: our fault is never a room's.
+        """
+        late = 0.0
         for _, kind, data in told:
             if kind == mmsg.SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack(data)
@@ -203,6 +212,8 @@ class SipUdp:
                 if dropped != self._dropped:
                     self._dropped = dropped
                     self.overflowed_at = now
+        # More than a moment is no waiting for the pace but a loop that hung, or a stepped clock: then it counts as now.
+        return late if 0.0 < late < clock.LATE_SECONDS else 0.0
 
     def _read_error_queue(self) -> bool:
         """Hand one queued ICMP error to the agent (ip(7), IP_RECVERR); False if there is none."""

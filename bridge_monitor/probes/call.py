@@ -138,15 +138,14 @@ class SipCall:
                 offer, rtp_port=video.rtp_port, rtcp_port=video.rtcp_port, bitrate_bps=profile.video_bps
             )
         self._offered = offer
-        written = offer.to_bytes()
-        self._story.offer = written.decode()
-        return written
+        self._story.offer = offer.to_bytes()
+        return self._story.offer
 
     async def _converse(self, offer: SessionDescription, answered: Answered) -> None:
         story = self._story
         self._signalling.acknowledge()
         acknowledged_ns = clock.posix_now_ns()
-        story.answer = answered.sdp.decode("utf-8", "replace")
+        story.answer = answered.sdp
         audio = await self._negotiate(offer, answered)
         if audio is None:
             await self._signalling.bye()
@@ -252,11 +251,8 @@ class SipCall:
 
     async def _listen(self) -> None:
         """Wait for the streams' end; a BYE from the room ends them early."""
-        over = asyncio.ensure_future(self._legs.until_over())
-        try:
+        with self._legs.over() as over:
             await self._signalling.until_hung_up(unless=over, changed=self._session_changed)
-        finally:
-            over.cancel()
 
     def _session_changed(self, event: SessionChanged) -> None:
         """Send no more video to a room that puts it off or elsewhere: what it misses then, no line has lost."""
@@ -315,8 +311,14 @@ class SipCall:
             advisories=() if invalid else self._advisories(verdict),
             hops=self._signalling.hops,
         )
-        evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
-        return Finished(result, evidence, story.stream, packets, story.video)
+        return Finished(result, lambda: self._evidence(result.id), story.stream, packets, story.video)
+
+    def _evidence(self, result_id: str) -> Evidence:
+        offer, answer = (
+            None if description is None else description.decode("utf-8", "replace")
+            for description in (self._story.offer, self._story.answer)
+        )
+        return Evidence(result_id, self._site.target.site, self._signalling.ladder, offer, answer)
 
     def _advisories(self, verdict: Verdict) -> tuple[Advisory, ...]:
         stream = self._story.stream

@@ -6,10 +6,10 @@ Owns the order in which the facts are asked; must not touch sockets or clocks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from bridge_monitor.domain import Grade, MediaResult, Outcome
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.probes.media import burst_ratio
 from bridge_monitor.quality import LossCount, Thresholds, grade_call
 from bridge_monitor.rtp.report import StreamReport

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from bridge_monitor.errors import LocalFaultError
 from bridge_monitor.net.engine import CapturedPacket, Leg, MediaEngine, StreamPlan, VideoPlan
@@ -66,12 +67,24 @@ class Legs:
             self._engine.release(self.video)
             self.video = None
 
-    async def until_over(self) -> None:
-        """Return when nothing more is to be expected; whoever waits may be cancelled."""
+    @contextlib.contextmanager
+    def over(self) -> Iterator[asyncio.Future[Any]]:
+        """Give what is done when nothing more is to be expected; it must not be cancelled."""
         assert self.audio is not None  # noqa: S101 - begun
-        await asyncio.wait([self._engine.report(self.audio)])
-        if self.video is not None and not self.video_dropped:
-            await asyncio.wait([self._engine.report(self.video)], timeout=VIDEO_PATIENCE_SECONDS)
+        report = self._engine.report(self.audio)
+        if self.video is None:
+            yield report  # as mostly: no task is needed to wait for one thing
+            return
+        both = asyncio.ensure_future(self._until_both_over(report, self.video))
+        try:
+            yield both
+        finally:
+            both.cancel()
+
+    async def _until_both_over(self, audio: asyncio.Future[StreamReport], video: Leg) -> None:
+        await asyncio.wait([audio])
+        if not self.video_dropped:
+            await asyncio.wait([self._engine.report(video)], timeout=VIDEO_PATIENCE_SECONDS)
 
     async def heard(self) -> Heard:
         """End what is not over, and return what was counted.

@@ -7,10 +7,11 @@ parses into them) nor place calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.quality import Thresholds
 
 REPORT_WAIT_SECONDS: Final = 15.0

@@ -15,6 +15,7 @@ from bridge_monitor.domain import Outcome
 from bridge_monitor.errors import RefusedError
 from bridge_monitor.net import clock
 from bridge_monitor.net.locks import SiteLocks
+from bridge_monitor.net.polling import PACE_SECONDS, on_the_grid
 from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.profile import Profile
 from bridge_monitor.probes.shapes import CallSite, Finished
@@ -22,8 +23,10 @@ from bridge_monitor.schedule import Planner
 
 _LOG = structlog.get_logger(__name__)
 _LONGEST_NAP_SECONDS: Final = 1.0
-SHORTEST_NAP_SECONDS: Final = 0.01
+SHORTEST_NAP_SECONDS: Final = PACE_SECONDS
 """Calls that fall due closer to each other start together."""
+_REST_SECONDS: Final = SHORTEST_NAP_SECONDS / 2
+"""The grid that naps end on makes one pace of it."""
 OVERLOADED_SECONDS: Final = 0.1
 """While the event loop runs what is due so late, no planned call is started: one more would spoil those that are up,
 which are invalid from `probes.call.LAG_LIMIT_SECONDS` on. So the pace is what this machine carries, where that is less
@@ -69,6 +72,8 @@ class Runner:
         self._lag = lag
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._looked = 0.0
         self._stopping = False
 
     @property
@@ -78,14 +83,19 @@ class Runner:
 
     async def run(self, *, until_swept: bool = False) -> None:
         """Place calls as they fall due until `stop`, or, with ``until_swept``, until each site had its turn once."""
-        while not self._stopping:
-            now = clock.posix_now()
-            if self._lag() < OVERLOADED_SECONDS:
-                for code in self.plan.due(now):
-                    self._start(code)
-            if until_swept and not self._tasks and self.plan.progress().finished_at is not None:
-                return
-            await self._nap(self.plan.next_wakeup(now), now)
+        try:
+            while not self._stopping:
+                now = clock.posix_now()
+                if self._lag() < OVERLOADED_SECONDS:
+                    for code in self.plan.due(now):
+                        self._start(code)
+                if until_swept and not self._tasks and self.plan.progress().finished_at is not None:
+                    return
+                await self._nap(self.plan.next_wakeup(now), now)
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
 
     async def stop(self, patience: float = 6.0) -> None:
         """Place no more calls and end those in flight, each with CANCEL or BYE.
@@ -156,7 +166,8 @@ class Runner:
         def forget(_done: asyncio.Task[_T]) -> None:
             if self._tasks.get(code) is task:
                 del self._tasks[code]
-            self._wake.set()
+            # Caps are free again; hundreds of ends a second need no look at the plan each.
+            self._wake_by(self._looked + _REST_SECONDS)
 
         self._tasks[code] = task
         task.add_done_callback(forget)
@@ -186,11 +197,21 @@ class Runner:
         nap = _LONGEST_NAP_SECONDS
         if wakeup is not None:
             # The plan makes up for slots passed meanwhile: hundreds of calls a second need no wake-up each.
-            nap = min(max(wakeup - now, SHORTEST_NAP_SECONDS), nap)
+            nap = min(max(wakeup - now, _REST_SECONDS), nap)
         self._wake.clear()
+        self._looked = asyncio.get_running_loop().time()
+        self._wake_by(self._looked + nap)
+        await self._wake.wait()
+
+    def _wake_by(self, at: float) -> None:
+        """Ask the plan again at a loop time, or soon if that is past."""
         # Not `asyncio.timeout`, which cancels a task and catches it again: this goes on hundreds of times a second.
-        alarm = asyncio.get_running_loop().call_later(nap, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            alarm.cancel()
+        due = on_the_grid(at)
+        if self._alarm is None or due < self._alarm.when():
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.get_running_loop().call_at(due, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        self._wake.set()

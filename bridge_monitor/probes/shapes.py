@@ -5,11 +5,12 @@ Owns the shapes that `probes.call`, `probes.runner` and the hand commands share;
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import field
 from typing import Any, Protocol
 
 from bridge_monitor.domain import Evidence, Outcome, ProbeResult, Target
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.net import clock
 from bridge_monitor.net.engine import CapturedPacket, MediaEngine
 from bridge_monitor.net.host_drops import HostDrops
@@ -38,13 +39,22 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A call's result and what it leaves behind: what the media engine counted of audio and video, captured packets."""
+    """A call's result and what it leaves behind: what the media engine counted of audio and video, captured packets.
+
+    Attributes:
+        kept: The evidence, or how to make it.
+    """
 
     result: ProbeResult
-    evidence: Evidence
+    kept: Evidence | Callable[[], Evidence]
     stream: StreamReport | None = None
     packets: tuple[CapturedPacket, ...] = ()
     video: StreamReport | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """The messages and descriptions of the call. Made when asked for: of a good call mostly nobody wants it."""
+        return self.kept if isinstance(self.kept, Evidence) else self.kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Equipment:
     @staticmethod
     def now() -> float:
         """Return the calls' clock: the loop's monotonic seconds."""
-        return asyncio.get_running_loop().time()
+        return clock.monotonic_now()
 
 
 def refused(site: CallSite, reason: str, *, vantage: str) -> Finished:

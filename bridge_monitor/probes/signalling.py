@@ -74,7 +74,7 @@ class Signalling:
     @property
     def ladder(self) -> tuple[LadderStep, ...]:
         """The messages so far."""
-        return tuple(self._channel.ladder) if self._channel else ()
+        return self._channel.ladder if self._channel else ()
 
     @property
     def hops(self) -> tuple[TriedHop, ...]:
@@ -354,10 +354,11 @@ class Signalling:
         return self._story.call_id
 
     def _open_channel(self, call_id: str) -> None:
-        before = self._channel.ladder if self._channel else []
+        before = self._channel
         self._story.call_id = call_id
         self._channel = self._sip.open_channel(call_id, tap=self._tap, started=self._story.started)
-        self._channel.ladder[:0] = before
+        if before is not None:
+            self._channel.follow(before)
 
     async def _next(self, patience: float, unless: asyncio.Future[Any] | None = None) -> Event | None:
         """Return the call's next event, or None after ``patience`` seconds or once ``unless`` is done."""

@@ -59,8 +59,8 @@ class Story:
     video: StreamReport | None = None
     media: tuple[MediaResult, ...] = ()
     codec: str = ""
-    offer: str | None = None
-    answer: str | None = None
+    offer: bytes | None = None
+    answer: bytes | None = None
     bye_answered: bool = True
     hung_up: bool = False
     _mark: float = 0.0

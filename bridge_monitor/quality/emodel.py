@@ -7,9 +7,10 @@ nowhere else, times are in milliseconds, levels in dB, as the Recommendation wri
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from bridge_monitor.domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

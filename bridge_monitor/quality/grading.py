@@ -7,9 +7,9 @@ graded on a figure that was not measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bridge_monitor.domain import Grade, MediaResult
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.quality.bounds import design_effect, is_loss_proven, loss_lower_bound, loss_upper_bound
 from bridge_monitor.quality.thresholds import Thresholds
 

@@ -6,9 +6,9 @@ packetisation + the playout buffer; no talker echo (T = 0), since none was measu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.quality.emodel import NARROW_BAND, EModelInput, mos_from_r, r_factor
 
 PACKETISATION_SECONDS: Final = 0.02

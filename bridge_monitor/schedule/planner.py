@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Final
 
 from bridge_monitor.domain import Event, EventPhase, SweepProgress
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import LocalProtocolError
 from bridge_monitor.schedule.caps import TOLERANCE_SECONDS
 from bridge_monitor.schedule.lanes import Lane, Lanes, Ticket, Turn, Turnstile, Turnstiles

@@ -6,9 +6,10 @@ Owns syntax; must not know what an offer or an answer means (`negotiation`). Tol
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SdpSyntaxError
 
 STATIC_RTPMAPS: Final = {"0": "PCMU/8000", "3": "GSM/8000", "4": "G723/8000", "8": "PCMA/8000", "9": "G722/8000",

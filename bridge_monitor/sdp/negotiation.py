@@ -5,12 +5,14 @@ Owns the rules; must not judge a call: a room's unusable answer is a `Negotiatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SdpSyntaxError
 from bridge_monitor.sdp.description import (
     DIRECTIONS,
+    STATIC_RTPMAPS,
     Connection,
     MediaDescription,
     Origin,
@@ -18,9 +20,13 @@ from bridge_monitor.sdp.description import (
     parse,
     printable,
 )
+from bridge_monitor.sdp.usual import read_usual_answer
 
 PAYLOAD_TYPES: Final = {"PCMU": 0, "PCMA": 8}
 """Static payload types of the codecs we speak (RFC 3551 §6)."""
+
+_ENCODINGS: Final = {codec: (f"{codec}/8000", f"{codec}/8000/1") for codec in PAYLOAD_TYPES}
+"""PCMU/8000 and PCMU/8000/1 are the same; another clock is another codec."""
 
 MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 """The answer's direction to each offered one (RFC 3264 §6.1)."""
@@ -111,6 +117,17 @@ def negotiate_audio(
     Lines are matched by their place; a peer's answer may name its payload types otherwise than we did, and its codec
     counts if it is one that we offered. Extra lines are ignored.
     """
+    if isinstance(offer, SessionDescription) and isinstance(answer, bytes):
+        usual = _usual_audio(offer, answer)
+        if usual is not None:
+            return usual
+    return negotiate_audio_in_full(offer, answer)
+
+
+def negotiate_audio_in_full(
+    offer: SessionDescription | bytes, answer: SessionDescription | bytes
+) -> AudioAnswer | NegotiationFailure:
+    """Do the same without the short cut for usual answers."""
     lines = answered_lines(offer, answer, "audio")
     if isinstance(lines, NegotiationFailure):
         return lines
@@ -134,8 +151,39 @@ def negotiate_audio(
         codec=codec,
         accepted_payload_types=tuple(dict.fromkeys(wanted[codec] for _, codec in agreed)),
         direction=way.direction,
-        ptime_ms=_milliseconds(media, "ptime") or 20,
-        maxptime_ms=_milliseconds(media, "maxptime"),
+        ptime_ms=_milliseconds(media.attribute("ptime")) or 20,
+        maxptime_ms=_milliseconds(media.attribute("maxptime")),
+    )
+
+
+def _usual_audio(offer: SessionDescription, answer: bytes) -> AudioAnswer | None:
+    """Return what both sides agreed on if the answer is of the usual form and nothing is wrong with it."""
+    ours = offer.media[0] if offer.media else None
+    usual = read_usual_answer(answer)
+    if usual is None or ours is None or ours.kind != "audio" or rtp_profile(ours.protocol) != "RTP/AVP":
+        return None
+    wanted = {codec: number for number, codec in _codecs(ours)}
+    agreed = []
+    for text in usual.formats:
+        encoding = (usual.encodings.get(text) or STATIC_RTPMAPS.get(text, "")).upper()
+        codec = encoding.partition("/")[0]
+        if codec in wanted and encoding in _ENCODINGS[codec] and (number := int(text)) < 128:
+            agreed.append((number, codec))
+    said = usual.attributes.get("rtcp")
+    rtcp = str(usual.port + 1) if said is None else said.partition(" ")[0]
+    if not agreed or not _is_port(rtcp):
+        return None
+    payload_type, codec = agreed[0]
+    return AudioAnswer(
+        host=usual.host,
+        rtp_port=usual.port,
+        rtcp_port=int(rtcp),
+        payload_type=payload_type,
+        codec=codec,
+        accepted_payload_types=tuple(dict.fromkeys(wanted[codec] for _, codec in agreed)),
+        direction=usual.direction,
+        ptime_ms=_milliseconds(usual.attributes.get("ptime")) or 20,
+        maxptime_ms=_milliseconds(usual.attributes.get("maxptime")),
     )
 
 
@@ -214,7 +262,7 @@ def reanswer_audio(current: bytes, offer: bytes) -> SessionDescription | Negotia
         session_id=0,
         rtcp_port=rtcp_port,
         codecs=tuple(codec for _, codec in _codecs(media)),
-        ptime_ms=_milliseconds(media, "ptime") or 20,
+        ptime_ms=_milliseconds(media.attribute("ptime")) or 20,
         name=ours.name,
     )
     if isinstance(answer, NegotiationFailure):
@@ -240,8 +288,7 @@ def _codecs(media: MediaDescription) -> list[tuple[int, str]]:
     for text in media.formats:
         encoding = (media.rtpmap(text) or "").upper()
         codec = encoding.partition("/")[0]
-        # PCMU/8000 and PCMU/8000/1 are the same; another clock is another codec.
-        if codec in PAYLOAD_TYPES and encoding in (f"{codec}/8000", f"{codec}/8000/1"):
+        if codec in PAYLOAD_TYPES and encoding in _ENCODINGS[codec]:
             number = int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else 128
             if number < 128:
                 found.append((number, codec))
@@ -323,14 +370,18 @@ def rtcp_port_of(media: MediaDescription) -> int:
     """
     value = media.attribute("rtcp")
     port = value.partition(" ")[0] if value is not None else str(media.port + 1)
-    if not (port.isascii() and port.isdigit() and len(port) <= 5) or not 0 < int(port) <= 65535:
+    if not _is_port(port):
         raise SdpSyntaxError(f"no port for RTCP: {printable(port)}")
     return int(port)
 
 
-def _milliseconds(media: MediaDescription, name: str) -> int | None:
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) <= 65535
+
+
+def _milliseconds(said: str | None) -> int | None:
     """Return a packet time; some rooms write ``20.0`` or ``20 ``; what is no positive number counts as not said."""
-    whole = (media.attribute(name) or "").partition(".")[0].strip()
+    whole = (said or "").partition(".")[0].strip()
     if whole.isascii() and whole.isdigit() and 0 < len(whole) <= 4 and int(whole) > 0:
         return int(whole)
     return None

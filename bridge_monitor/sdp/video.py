@@ -5,9 +5,10 @@ Owns the rules of the video line; must not judge: a room without video is a `Neg
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SdpSyntaxError
 from bridge_monitor.sdp.description import DIRECTIONS, MediaDescription, SessionDescription, parse, printable
 from bridge_monitor.sdp.negotiation import (

@@ -11,10 +11,10 @@ Two rules make the tables work:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.message import Response

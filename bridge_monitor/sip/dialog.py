@@ -6,9 +6,9 @@ Owns the dialog's facts and the rules of loose and strict routing; must not know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.client_transactions import RequestPlan
 from bridge_monitor.sip.events import Address

@@ -10,10 +10,10 @@ answers what the peer retransmits. The others (`Provisional`, `Answered`, `NoFin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bridge_monitor.domain import SipStatus
+from bridge_monitor.domain.values import dataclass
 
 Address: TypeAlias = tuple[str, int]
 """Host text (an IP address) and port."""

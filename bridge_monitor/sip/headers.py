@@ -5,10 +5,11 @@ Owns their shapes and readers; must not know messages or what is done with them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from functools import lru_cache
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.grammar import (
     REMEMBERED,
@@ -94,6 +95,35 @@ def parse_via(value: str) -> Via:
 
 
 def _read_via(value: str) -> Via:
+    return _usual_via(value) or _any_via(value)
+
+
+# What nearly all are: IPv4 and parameters that are tokens. There is one way to match a text, so nothing to go back for.
+_USUAL_VIA: Final = re.compile(
+    r"SIP/2\.0/(UDP|TCP|TLS) ([0-9]{1,3}(?:\.[0-9]{1,3}){3}):([0-9]{1,5})((?:;[A-Za-z0-9_-]+(?:=[A-Za-z0-9._-]+)?)*)"
+)
+
+
+def _usual_via(value: str) -> Via | None:
+    """Read a Via of the usual form; None if it has another, or something is wrong with it."""
+    found = _USUAL_VIA.fullmatch(value)
+    if found is None:
+        return None
+    transport, host, port_text, tail = found.groups()
+    port = int(port_text)
+    pairs = [part.partition("=") for part in tail[1:].split(";")] if tail else []
+    parameters = tuple([(name.lower(), text if equals else None) for name, equals, text in pairs])
+    branch = parameter(parameters, "branch") or ""
+    if port > 65535:
+        return None
+    return Via(transport, host, port, parameters, branch if _is_of_rfc_3261(branch) else "")
+
+
+def _is_of_rfc_3261(branch: str) -> bool:
+    return len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE)
+
+
+def _any_via(value: str) -> Via:
     head, semicolon, tail = value.partition(";")
     name, _, rest = head.partition("/")
     version, _, rest = rest.partition("/")
@@ -103,9 +133,7 @@ def _read_via(value: str) -> Via:
     host, port = split_host_port(sent_by.strip(WHITESPACE), "Via")
     parameters = parse_parameters(semicolon + tail, "Via")
     branch = parameter(parameters, "branch") or ""
-    if len(branch) <= len(MAGIC_COOKIE) or not branch.startswith(MAGIC_COOKIE):
-        branch = ""
-    return Via(transport.upper(), host, port, parameters, branch)
+    return Via(transport.upper(), host, port, parameters, branch if _is_of_rfc_3261(branch) else "")
 
 
 def parse_name_addr(value: str, what: str) -> NameAddr:
@@ -172,10 +200,17 @@ def parse_cseq(value: str) -> tuple[int, str]:
     Raises:
         SipSyntaxError: It is none; the number must be below 2^31 (§8.1.1.5).
     """
+    return _remembered_cseq(value) if len(value) <= REMEMBERED_LENGTH else _read_cseq(value)
+
+
+def _read_cseq(value: str) -> tuple[int, str]:
     fields = value.split()
     if len(fields) != 2 or not is_token(fields[1]):
         raise SipSyntaxError(f"CSeq needs a number and a method: {shorten(value)}")
     return number(fields[0], LARGEST_CSEQ, "CSeq"), fields[1]
+
+
+_remembered_cseq = lru_cache(REMEMBERED)(_read_cseq)
 
 
 def _parse_bare(value: str, what: str) -> NameAddr:

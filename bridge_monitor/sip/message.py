@@ -245,15 +245,7 @@ def scan_message(data: bytes) -> Request | Response:
     start_line, *lines = head.split("\r\n")
     if head.count("\n") != len(lines) or head.count("\r") != len(lines):
         raise SipSyntaxError("a CR or LF stands alone")
-    headers: Headers = {}
-    for line in lines:
-        title, colon, value = line.partition(":")
-        name = (_USUAL_NAMES.get(title) if colon else None) or _field_name(title, line)
-        value = value.strip(WHITESPACE)
-        if name in headers:
-            headers[name].append(value)
-        else:
-            headers[name] = [value]
+    headers = _usual_headers(lines) or _read_headers(lines)
     body = data[end + 4 :]
     if start_line[:8].upper() == "SIP/2.0 ":
         status, _, reason = start_line[8:].partition(" ")
@@ -266,6 +258,28 @@ def scan_message(data: bytes) -> Request | Response:
     if fields[2].upper() != "SIP/2.0":
         raise SipSyntaxError(f"unknown protocol version: {shorten(fields[2])}")
     return Request(fields[0], fields[1], headers, body)
+
+
+def _usual_headers(lines: list[str]) -> Headers | None:
+    """Read lines of which each has another of the usual names, as in most answers; None if it is otherwise."""
+    try:
+        headers = {_USUAL_NAMES[(pair := line.split(":", 1))[0]]: [pair[1].strip(WHITESPACE)] for line in lines}
+    except LookupError:
+        return None
+    return headers if len(headers) == len(lines) else None
+
+
+def _read_headers(lines: list[str]) -> Headers:
+    headers: Headers = {}
+    for line in lines:
+        title, colon, value = line.partition(":")
+        name = (_USUAL_NAMES.get(title) if colon else None) or _field_name(title, line)
+        value = value.strip(WHITESPACE)
+        if name in headers:
+            headers[name].append(value)
+        else:
+            headers[name] = [value]
+    return headers
 
 
 def _field_name(title: str, line: str) -> str:

@@ -5,10 +5,11 @@ Owns reading, writing and comparing the parts we need; must not resolve names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.grammar import REMEMBERED, REMEMBERED_LENGTH, is_digits, is_host, number, shorten
 

@@ -222,6 +222,6 @@ def _replay(line: bytes, calls: dict[str, dict[str, Any]]) -> bool:
 
 def _write_all(fd: int, data: bytes) -> None:
     """Hand all of it to the kernel; one call to write(2) unless the kernel takes less."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])

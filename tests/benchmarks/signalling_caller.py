@@ -6,8 +6,8 @@ line of what happened and what it cost.
 
 Each call takes the way of `probes.call.SipCall`, in its order, with the objects that the daemon wires: `Signalling`
 (name, INVITE with an SDP offer, answer negotiated, ACK, BYE), one `SipStack`, the `Ledger` over a real journal file
-(dialog written before its ACK), the ladder of messages kept as evidence. Left out: the media engine, and what is not
-signalling (plan, verdict, store).
+(dialog written before its ACK), the messages kept for evidence; their ladder is made only for bad calls, as by the
+daemon. Left out: the media engine, and what is not signalling (plan, verdict, store).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Tally:
     def __init__(self) -> None:
         self.completed = 0
         self.failed = 0
-        self.repeated = 0
         self.latest = 0.0
+        self.seen: list[Signalling] = []
 
     async def call(self, site: CallSite, equipment: Equipment) -> None:
         """Place one call and end it."""
@@ -72,7 +72,7 @@ class Tally:
             self.completed += 1
         else:
             self.failed += 1
-        self.repeated += sum(step.retransmission for step in signalling.ladder)
+        self.seen.append(signalling)
 
 
 async def place_calls(port: int, calls: int, rate: float, drain: float, state: Path) -> dict[str, Any]:
@@ -98,7 +98,9 @@ async def place_calls(port: int, calls: int, rate: float, drain: float, state: P
     left = await stack.drain(0)
     stack.close()
     ledger.close()
-    return {**vars(tally), "left_open": left, "seconds": took, "cpu_seconds": cpu}
+    repeated = sum(step.retransmission for signalling in tally.seen for step in signalling.ladder)
+    told = {"completed": tally.completed, "failed": tally.failed, "latest": tally.latest, "repeated": repeated}
+    return {**told, "left_open": left, "seconds": took, "cpu_seconds": cpu}
 
 
 if __name__ == "__main__":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
+from bridge_monitor.net.alarms import Alarms
 from bridge_monitor.net.channel import CallChannel
 from bridge_monitor.sip import Ended
 
 
 @pytest.fixture
-def channel() -> CallChannel:
+async def channel() -> AsyncIterator[CallChannel]:
     """Return a channel that nothing comes to by itself."""
-    return CallChannel(0.0, None)
+    alarms = Alarms()
+    yield CallChannel(0.0, None, alarms)
+    alarms.close()
 
 
 class TestWaiting:
@@ -48,12 +52,27 @@ class TestWaiting:
 
 class TestLadder:
     def test_no_more_than_200_messages_are_kept(self) -> None:
-        channel = CallChannel(0.0, None)
+        channel = CallChannel(0.0, None, Alarms())
         for number in range(250):
             channel.note(1.0, sent=True, peer=("127.0.0.1", 5060), data=f"OPTIONS {number} SIP/2.0\r\n\r\n".encode())
         assert len(channel.ladder) == 200
 
     def test_a_start_line_without_end_is_cut(self) -> None:
-        channel = CallChannel(0.0, None)
+        channel = CallChannel(0.0, None, Alarms())
         channel.note(1.0, sent=False, peer=("127.0.0.1", 5060), data=b"\xff" * 5000)
         assert len(channel.ladder[0].start_line) == 200
+
+    def test_the_ladder_of_an_earlier_attempt_comes_first(self) -> None:
+        """Each step as it was, and one that passes again in the second attempt is told so."""
+        first, second = (CallChannel(10.0, None, Alarms()) for _ in range(2))
+        first.note(10.5, sent=True, peer=("127.0.0.1", 5060), data=b"INVITE sip:a SIP/2.0\r\n\r\n")
+        second.follow(first)
+        second.note(11.0, sent=True, peer=("127.0.0.2", 5062), data=b"INVITE sip:b SIP/2.0\r\n\r\n")
+        second.note(11.5, sent=True, peer=("127.0.0.2", 5062), data=b"INVITE sip:b SIP/2.0\r\n\r\n")
+        one, two = "INVITE sip:a SIP/2.0", "INVITE sip:b SIP/2.0"
+        assert [(step.at_seconds, step.peer, step.start_line, step.retransmission) for step in second.ladder] == [
+            (0.5, "127.0.0.1:5060", one, False),
+            (1.0, "127.0.0.2:5062", two, False),
+            (1.5, "127.0.0.2:5062", two, True),
+        ]
+        assert second.ladder[0].text == f"{one}\r\n\r\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge_monitor.net import clock
-from bridge_monitor.net.clock import LoopLagMonitor
+from bridge_monitor.net.clock import Chance, LoopLagMonitor
 
 
 def test_posix_and_nanoseconds_are_the_same_clock() -> None:
@@ -33,6 +34,35 @@ def test_tokens_are_64_bits_and_differ() -> None:
 
 def test_random_bits_stay_in_their_width() -> None:
     assert all(0 <= clock.random_bits(16) < 1 << 16 for _ in range(100))
+    seen = [clock.random_bits(31) for _ in range(2000)]
+    assert max(seen) < 1 << 31
+    assert max(seen) >= 1 << 30 > min(seen)
+
+
+class TestChance:
+    def test_no_byte_is_given_twice(self) -> None:
+        """Also across the end of what was fetched at a time."""
+        fetched = []
+
+        def source(count: int) -> bytes:
+            fetched.append(len(fetched).to_bytes(2, "big") * (count // 2))
+            return fetched[-1]
+
+        chance = Chance(source)
+        given = [chance.take(6) for _ in range(1500)]
+        assert given == [number.to_bytes(2, "big") * 3 for number in (0, 1, 2) for _ in range(4096 // 6)][:1500]
+
+    def test_a_forked_child_has_random_bytes_of_its_own(self) -> None:
+        clock.token()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, clock.token().encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.read().decode() != clock.token()
 
 
 def test_worst_lag_is_that_since_the_moment_asked() -> None:

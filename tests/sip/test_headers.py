@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.grammar import REMEMBERED_LENGTH
 from bridge_monitor.sip.headers import (
+    _any_via,
+    _usual_via,
     check_name_addr,
     parse_cseq,
     parse_name_addr,
@@ -120,3 +122,35 @@ def test_only_values_of_usual_length_are_remembered() -> None:
     assert parse_via(via + more) is not parse_via(via + more)
     assert parse_name_addr(address + more, "To") == parse_name_addr(address + more, "To")
     assert parse_name_addr(address + more, "To") is not parse_name_addr(address + more, "To")
+
+
+_HOSTS = ("192.0.2.1", "300.1.2.3", "1.2.3", "room.example", "[2001:db8::1]", "")
+_PORTS = ("", ":5060", ":05060", ":65535", ":65536", ":123456", ":", ":x")
+_PARAMETERS = (
+    *(";rport", ";rport=5060", ";RPort=1", ";branch=z9hG4bKabc", ";branch=z9hG4bK", ";branch=1", ";received=192.0.2.9"),
+    *(";received=[2001:db8::1]", ';x="a;b"', ";x=", ";=x", ";", " ;ttl=1", ";x=a b", ";x y", ";x=%41"),
+)
+
+
+@given(
+    st.sampled_from(("SIP/2.0/UDP", "SIP/2.0/TCP", "SIP/2.0/TLS", "SIP/2.0/udp", "SIP / 2.0 / UDP", "SIP/3.0/UDP", "")),
+    st.sampled_from((" ", "\t", "  ", "")),
+    st.sampled_from(_HOSTS),
+    st.sampled_from(_PORTS),
+    st.lists(st.sampled_from(_PARAMETERS), max_size=4).map("".join),
+)
+def test_the_short_cut_for_usual_vias_says_what_the_reader_says(
+    protocol: str, space: str, host: str, port: str, parameters: str
+) -> None:
+    """Or nothing: then the reader decides, and tells what is wrong."""
+    text = f"{protocol}{space}{host}{port}{parameters}"
+    usual = _usual_via(text)
+    assert usual is None or usual == _any_via(text)
+
+
+def test_an_answer_s_via_needs_no_more_than_the_short_cut() -> None:
+    text = "SIP/2.0/UDP 192.0.2.1:5062;rport=5;received=198.51.100.1;branch=z9hG4bKabc"
+    assert _usual_via(text) == parse_via(text)
+    for host in ("192.0.2.1", "192.0.2.1:65536", "room.example:5062"):
+        assert _usual_via(text.replace("192.0.2.1:5062", host)) is None
+    assert _usual_via("SIP/2.0/UDP 192.0.2.1:5062") == parse_via("SIP/2.0/UDP 192.0.2.1:5062")

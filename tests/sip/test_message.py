@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip import Request, Response, SipUri, parse_message
-from bridge_monitor.sip.message import Message, scan_message
+from bridge_monitor.sip.message import Message, _read_headers, _usual_headers, scan_message
 
 INVITE = (
     b"INVITE sip:room@192.0.2.9 SIP/2.0\r\n"
@@ -229,3 +229,30 @@ def test_to_is_read_only_in_a_2xx_that_makes_a_dialog(method: str, readable: boo
     else:
         with pytest.raises(SipSyntaxError):
             parse_message(data)
+
+
+_LINES = st.lists(
+    st.one_of(
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from(("Via", "To", "Call-ID", "CSeq", "call-id", "i", "To ", "X-Room", "", "V a")),
+            st.sampled_from((":", ": ", " : ", "")),
+            st.sampled_from(("a", " a\t", "a: b", "", '"x"')),
+        ),
+        st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=8),
+    ),
+    max_size=6,
+)
+
+
+@given(_LINES)
+def test_the_short_cut_for_usual_lines_says_what_the_reader_says(lines: list[str]) -> None:
+    """Or nothing: then the reader decides, and tells what is wrong."""
+    usual = _usual_headers(lines)
+    assert usual is None or usual == _read_headers(lines)
+
+
+def test_usual_lines_need_no_more_than_the_short_cut() -> None:
+    assert _usual_headers(["Via: a", "To:b ", "Call-ID: c"]) == {"via": ["a"], "to": ["b"], "call-id": ["c"]}
+    for lines in (["Via: a", "Via: b"], ["Via"], ["v: a"]):
+        assert _usual_headers(lines) is None

@@ -5,9 +5,10 @@ Owns its shape and checks; must not import asyncio or numpy, since both sides re
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
+from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import LocalProtocolError
 from bridge_monitor.net.engine.plan import number_problems, place_problems
 
