@@ -1,7 +1,7 @@
 """The memory that the SIP side and the media process of a nation share, as columns.
 
 Owns the layout. Each column has one writer: calls and lines are the SIP side's, tallies and health the media process's.
-A call's ``serial`` is written last, so a row is whole before the other side sees it.
+A call's ``serial`` is written last, and then told of as a change: a row is whole before the other side sees it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ class Line(IntFlag):
     """The room's own stream is digital silence: its microphone is muted."""
 
 
+CHANGES_KEPT: Final = 4096
+"""So many beginnings and ends of calls are told by their rows; whoever is further behind looks at all rows."""
+
 HAMPERS_TO_ROOM: Final = 1
 """Bit of `Board.impaired`: something befalls what comes to the room, or it does not reflect."""
 HAMPERS_FROM_ROOM: Final = 2
@@ -77,6 +80,38 @@ class _Carver:
         return np.frombuffer(self._buffer, dtype, rows, start)
 
 
+class Changes:
+    """On which rows calls have begun or ended, so that the other side need not look at all of them.
+
+    Args:
+        rows: Ring of the rows.
+        count: How many changes there have been; it is written last.
+    """
+
+    def __init__(self, rows: Array, count: Array) -> None:
+        self._rows = rows
+        self._count = count
+
+    @property
+    def count(self) -> int:
+        """How often a call began or ended so far."""
+        return int(self._count[0])
+
+    def tell(self, row: int) -> None:
+        """Say that a call begins or has ended on a row: after its ``serial`` is written."""
+        count = self.count
+        self._rows[count % CHANGES_KEPT] = row
+        self._count[0] = count + 1
+
+    def since(self, count: int) -> Array | None:
+        """Return the rows of the changes after the first ``count``; None if they are too many to be known any more."""
+        behind = self.count - count
+        if behind > CHANGES_KEPT // 2:  # the other side may be writing into the older half
+            return None
+        rows: Array = self._rows[np.arange(count, count + behind) % CHANGES_KEPT].astype(np.int64)
+        return rows
+
+
 class Board:
     """The columns.
 
@@ -88,8 +123,7 @@ class Board:
     def __init__(self, size: BoardSize, buffer: mmap.mmap | None) -> None:
         carver = _Carver(buffer)
         column = carver.column
-        calls, sites = size.calls, size.sites
-        self.size = size
+        self.size, calls, sites = size, size.calls, size.sites
         self.addresses = column("u4", size.addresses)
         """Addresses of the rooms, host order, ascending; call row = index × slots + slot."""
 
@@ -112,6 +146,7 @@ class Board:
         self.first_timestamp = column("u4", calls)
         self.ended_ns = column("i8", calls)
         """When the last call on this row ended (CLOCK_REALTIME)."""
+        self.changes = Changes(column("u4", CHANGES_KEPT), column("i8", 1))
 
         self.seed = column("u8", sites)
         """Every packet's fate on a line comes from this and the packet's number."""

@@ -20,10 +20,17 @@ NEVER_NS: Final = np.iinfo(np.int64).max
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
+_GOLDEN_INT, _MIX_1_INT, _MIX_2_INT = int(_GOLDEN), int(_MIX_1), int(_MIX_2)
+_WORD: Final = 2**64 - 1
+_FEW: Final = 10
+"""For so few packets, which a round has of one fault, plain numbers are quicker than arrays."""
 
 
 def uniform(seed: Array, number: Array, salt: int) -> Array:
     """Return a number in [0, 1) for each (seed, packet number), independent for each salt (SplitMix64, Steele 2014)."""
+    if len(seed) <= _FEW:
+        pairs = zip(seed.tolist(), number.tolist(), strict=True)
+        return np.array([_uniform_one(one, nth, salt) for one, nth in pairs], np.float64)
     x = seed + (number.astype(np.uint64) * np.uint64(8) + np.uint64(salt + 1)) * _GOLDEN
     x = (x ^ (x >> np.uint64(30))) * _MIX_1
     x = (x ^ (x >> np.uint64(27))) * _MIX_2
@@ -32,9 +39,18 @@ def uniform(seed: Array, number: Array, salt: int) -> Array:
     return chance
 
 
+def _uniform_one(seed: int, number: int, salt: int) -> float:
+    x = seed + (number * 8 + salt + 1) * _GOLDEN_INT & _WORD
+    x = (x ^ (x >> 30)) * _MIX_1_INT & _WORD
+    x = (x ^ (x >> 27)) * _MIX_2_INT & _WORD
+    return ((x ^ (x >> 31)) >> 11) * 2.0**-53
+
+
 def occurrences(rows: Array) -> Array:
     """Return for each entry how many equal entries stand before it."""
     count = len(rows)
+    if count <= _FEW and len(set(rows.tolist())) == count:
+        return np.zeros(count, np.int64)
     result = np.zeros(count, np.int64)
     order = rows.argsort(kind="stable")
     ordered = rows[order]

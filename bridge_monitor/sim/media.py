@@ -192,11 +192,13 @@ class Media:
         board.first_timestamp[row] = self._rng.integers(0, 2**32)
         self._serial = self._serial % 0xFFFFFFFF + 1
         board.serial[row] = self._serial
+        board.changes.tell(row)
 
     def end(self, row: int) -> None:
         """End a call's media: what arrives from now on comes too late."""
         self.board.ended_ns[row] = time.time_ns()
         self.board.serial[row] = 0
+        self.board.changes.tell(row)
 
     def mute(self, site: int, *, muted: bool) -> None:
         """Have a room without faults be silent for a while, as on hold (RFC 3264 §8.4)."""

@@ -31,6 +31,9 @@ _GATHER_SECONDS: Final = 0.001
 _RUSH_DATAGRAMS: Final = 100
 _RUSH_GATHER_SECONDS: Final = 0.0015
 """The same when a thousand calls are up: a round's own cost must be shared by hundreds of datagrams."""
+_CROWD_DATAGRAMS: Final = 300
+_CROWD_NS: Final = 5_000_000
+"""With two thousand, rounds begin so far apart: the quicker one is, the longer the next batch may gather."""
 _CONTROL_NS: Final = 20_000_000
 """So seldom RTCP is read in a rush: it bears the kernel's times, so that nothing is measured otherwise."""
 _SHORT_NS: Final = 1_000_000
@@ -60,9 +63,24 @@ def run(reflector: Reflector, sockets: MediaSockets, pipe: socket.socket, clock:
             readable = [index for index in readable if index < sockets.slots]
         else:
             control_ns = now_ns
+        began_ns = clock()
         received = reflector.round(readable)
         if received > _BUSY_DATAGRAMS:
-            time.sleep(_RUSH_GATHER_SECONDS if received > _RUSH_DATAGRAMS else _GATHER_SECONDS)
+            time.sleep(gather_seconds(received, clock() - began_ns))
+
+
+def gather_seconds(received: int, round_ns: int) -> float:
+    """Return how long to let datagrams gather after a round.
+
+    Args:
+        received: How many the round had.
+        round_ns: How long it took.
+    """
+    if received <= _RUSH_DATAGRAMS:
+        return _GATHER_SECONDS
+    if received <= _CROWD_DATAGRAMS:
+        return _RUSH_GATHER_SECONDS
+    return max(_RUSH_GATHER_SECONDS, (_CROWD_NS - round_ns) / 1e9)
 
 
 def main(arguments: list[str]) -> None:

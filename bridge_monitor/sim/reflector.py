@@ -12,17 +12,23 @@ from typing import Final
 import numpy as np
 
 from bridge_monitor.net.mmsg import RecvBatch, SendBatch
-from bridge_monitor.rtp.columns import ReceptionColumns
-from bridge_monitor.rtp.packet import read_headers
+from bridge_monitor.rtp.packet import HEADER_BYTES, read_headers
 from bridge_monitor.sim.board import HAMPERS_TO_ROOM, PACKETS, ROUNDS, Array, Board, Line
 from bridge_monitor.sim.calls import CallView
 from bridge_monitor.sim.impairment import Loss, Policer
-from bridge_monitor.sim.room_streams import OwnStreams, RoomReports
+from bridge_monitor.sim.room_reception import RoomReception
+from bridge_monitor.sim.room_reports import RoomReports
+from bridge_monitor.sim.room_streams import OwnStreams
 from bridge_monitor.sim.wire import PACKET_SIZE, Departures, MediaSockets, Wire
 
 _BATCH: Final = 2048
 _LOSS_SALT: Final = 0
 _IP_AND_UDP_BYTES: Final = 28
+_PLAIN: Final = 0x80
+"""First byte of an RTP header without padding, extension and contributing sources (RFC 3550 §5.1)."""
+_FIRST_RTCP: Final = 192
+_LAST_RTCP: Final = 223
+"""Where RTP's second byte stands, these are RTCP's packet types (RFC 5761 §4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Reflector:
         self._board = board
         self._sockets = sockets
         self._clock = clock
-        self._reception = ReceptionColumns(board.size.calls)
+        self._reception = RoomReception(board.size.calls)
         self._wire = Wire(board, sockets, settings.queue_capacity, clock)
         self._streams = OwnStreams(board, self._wire)
         self._only_callers = settings.only_callers
@@ -73,6 +79,7 @@ class Reflector:
         self._loss = Loss(board.size.sites, _LOSS_SALT)
         self._policer = Policer(board.size.sites)
         self._rtp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
+        self._words = self._rtp.data[:, :HEADER_BYTES].view(">u4").T
         self._rtcp = RecvBatch(_BATCH, PACKET_SIZE, pktinfo=True)
         self._echo = SendBatch(_BATCH, PACKET_SIZE, pktinfo=True, data=self._rtp.data)
 
@@ -108,14 +115,13 @@ class Reflector:
                 self._calls.receive(self._rtcp, self._sockets.sockets[index].fileno(), 0)
         now_ns = self._clock()
         self._wire.release(now_ns)
-        self._streams.send(self._calls.live, now_ns)
-        self._reports.send(self._calls.live, now_ns)
+        self._streams.send(self._calls, now_ns)
+        self._reports.send(self._calls, now_ns)
         self._board.health[ROUNDS] += 1
         return received
 
     def _begin(self, rows: Array) -> None:
-        for row in rows.tolist():
-            self._reception.reset(row)
+        self._reception.reset(rows)
         now_ns = self._clock()
         self._streams.begin(rows, now_ns)
         self._reports.begin(rows, now_ns)
@@ -136,8 +142,7 @@ class Reflector:
         if not entries.size:
             return count
         lines = board.site[rows]
-        headers = read_headers(batch.data[:count], np.minimum(batch.lengths[:count], PACKET_SIZE))
-        readable = headers.valid & ~batch.truncated[:count]
+        readable, seq, timestamp, ssrc = self._read_headers(count)
         np.add.at(board.received, lines[entries], 1)
         board.health[PACKETS] += len(entries)
         if not readable[entries].all():
@@ -157,13 +162,22 @@ class Reflector:
         if self._only_callers:
             # A report goes to the address that the description names: only what came from there proves it.
             self._reports.hear(rows[entries[batch.src_ip[entries] == board.caller_ip[rows[entries]]]])
-        self._reception.receive(
-            rows[entries], headers.seq[entries], headers.timestamp[entries], batch.arrival_ns[entries],
-            headers.ssrc[entries],
-        )  # fmt: skip
+        self._reception.take(rows[entries], seq[entries], timestamp[entries], batch.arrival_ns[entries], ssrc[entries])
         if reflecting.size:
             self._reflect(reflecting, rows, lines, slot, count)
         return count
+
+    def _read_headers(self, count: int) -> tuple[Array, Array, Array, Array]:
+        """Return of each datagram of the batch whether it is RTP, its sequence number, timestamp and SSRC."""
+        batch = self._rtp
+        word, timestamp, ssrc = (self._words[place, :count].astype(np.int64) for place in range(3))
+        if ((word >> 24 == _PLAIN) & (batch.lengths[:count] >= HEADER_BYTES)).all() and not batch.truncated[
+            :count
+        ].any():
+            second = word >> 16 & 0xFF  # a header of twelve bytes and nothing else: what nearly all have
+            return (second < _FIRST_RTCP) | (second > _LAST_RTCP), word & 0xFFFF, timestamp, ssrc
+        headers = read_headers(batch.data[:count], np.minimum(batch.lengths[:count], PACKET_SIZE))
+        return headers.valid & ~batch.truncated[:count], headers.seq, headers.timestamp, headers.ssrc
 
     def _arrive(self, entries: Array, lines: Array) -> Array:
         """Return of each of these packets of the batch whether it gets through its line to the room."""

@@ -98,6 +98,13 @@ class Departures(NamedTuple):
         """Return those that a mask, indices or a slice chooses."""
         return Departures(self.batch, self.entries[which], self.lines[which], self.sockets[which], self.base_ns[which])
 
+    def joined(self, others: Departures) -> Departures:
+        """Return these and others of the same batch."""
+        if not len(others.entries):
+            return self
+        columns = zip(self[1:], others[1:], strict=True)
+        return Departures(self.batch, *(np.concatenate(pair) for pair in columns))
+
 
 class Wire:
     """Sends what leaves the rooms.
@@ -135,10 +142,10 @@ class Wire:
 
     def depart(self, packets: Departures) -> None:
         """Let packets leave their rooms."""
-        impaired = self._board.impaired[packets.lines] & HAMPERS_FROM_ROOM != 0
-        if impaired.any():
-            self._depart_impaired(packets.only(impaired))
-            packets = packets.only(~impaired)
+        hampered = self._board.impaired[packets.lines] & HAMPERS_FROM_ROOM != 0
+        if hampered.any():
+            # What their lines leave of them goes with the others: a system call costs more than a packet.
+            packets = packets.only(~hampered).joined(self._pass_lines(packets.only(hampered)))
         self._send(packets)
 
     def release(self, now_ns: int) -> None:
@@ -150,7 +157,8 @@ class Wire:
                 self._send(Departures(queue.batch, entries, queue.line[entries], queue.socket[entries], due_ns))
                 queue.release(entries)
 
-    def _depart_impaired(self, packets: Departures) -> None:
+    def _pass_lines(self, packets: Departures) -> Departures:
+        """Have hampered lines do to packets what they do; return those that leave now."""
         board = self._board
         rtp = self._is_rtp(packets.sockets)
         lost = rtp & self._lost(packets.lines, rtp)
@@ -162,7 +170,7 @@ class Wire:
         np.add.at(board.dropped_from_room, packets.lines[lost], 1)
         packets, rtp = packets.only(~lost), rtp[~lost]
         if not len(packets.entries):
-            return
+            return packets
         lines = packets.lines
         numbers = self._numbers.take(lines)
         odd = rtp & (board.flags[lines] & Line.ODD_PORT != 0)
@@ -187,7 +195,7 @@ class Wire:
         if later.any():
             self._hold(packets.only(later), delay[later])
             packets = packets.only(~later)
-        self._send(packets)
+        return packets
 
     def _happens(self, rate: Array, lines: Array, numbers: Array, salt: int) -> Array:
         """Return to which packets a thing of this rate by line happens; chance is asked only where it can."""
@@ -250,7 +258,7 @@ class Wire:
                 self._send_from(index, packets.only(sockets == index))
         late = self._clock() - packets.base_ns
         board = self._board
-        np.add.at(board.lateness, np.searchsorted(LATENESS_EDGES_NS, late), 1)
+        board.lateness += np.bincount(np.searchsorted(LATENESS_EDGES_NS, late), minlength=len(board.lateness))
         board.health[LATENESS_MAX_NS] = max(int(board.health[LATENESS_MAX_NS]), int(late.max()))
 
     def _send_from(self, index: int, packets: Departures) -> None:

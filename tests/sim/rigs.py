@@ -162,11 +162,13 @@ class MediaBench:
         board.first_sequence[row] = 65530
         board.first_timestamp[row] = 2**32 - 800
         board.serial[row] = serial
+        board.changes.tell(row)
         self.caller.remote_rtp = (self.sites[site].host, self.sockets.port(row % self.board.size.slots))
 
     def end(self, row: int = 0) -> None:
         self.board.ended_ns[row] = time.time_ns()
         self.board.serial[row] = 0
+        self.board.changes.tell(row)
 
     def round(self) -> int:
         """Do one round over all sockets."""

@@ -43,6 +43,13 @@ class TestUniform:
         for other in (uniform(seed, count, 1), uniform(seed + np.uint64(1), count, 0)):
             assert abs(np.corrcoef(plain, other)[0, 1]) < 4 / PACKETS**0.5
 
+    @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**40)), min_size=1, max_size=10))
+    def test_few_packets_have_the_chances_that_they_have_among_many(self, pairs: list[tuple[int, int]]) -> None:
+        seeds, numbers = (list(column) for column in zip(*pairs, strict=True))
+        few = uniform(np.array(seeds, np.uint64), np.array(numbers, np.int64), 3)
+        many = uniform(np.array(seeds * 20, np.uint64), np.array(numbers * 20, np.int64), 3)
+        assert few.tolist() == many[: len(few)].tolist()
+
 
 class TestOccurrences:
     @given(st.lists(st.integers(0, 5), max_size=40))

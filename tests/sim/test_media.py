@@ -243,3 +243,10 @@ def test_only_the_answer_stage_shows_in_the_answer() -> None:
     assert answers_wrong_codec([Fault(FaultKind.BUSY), Fault(FaultKind.WRONG_CODEC)])
     assert not answers_wrong_codec([Fault(FaultKind.WRONG_CODEC, stage=CodecStage.STREAM)])
     assert not answers_wrong_codec([])
+
+
+def test_a_crowd_s_rounds_begin_five_milliseconds_apart_and_a_few_calls_wait_one() -> None:
+    assert media_process.gather_seconds(50, 200_000) == 0.001
+    assert media_process.gather_seconds(200, 1_000_000) == 0.0015
+    assert media_process.gather_seconds(600, 2_800_000) == pytest.approx(0.0022)
+    assert media_process.gather_seconds(2000, 12_000_000) == 0.0015, "others on the core have their turn all the same"

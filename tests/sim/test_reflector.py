@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import socket
 
-import numpy as np
 import pytest
 
 from bridge_monitor.net.mmsg import ip_number
-from bridge_monitor.rtp.level import dbov, powers
 from bridge_monitor.rtp.reception import Reception
-from bridge_monitor.rtp.rtcp import (
-    ReceiverReport,
-    SenderReport,
-    SourceDescription,
-    ntp_from_unix_ns,
-    ntp_short,
-    parse_compound,
-)
 from bridge_monitor.sim.board import LATENESS_MAX_NS, OVERFLOWED, PACKETS, QUEUE_FULL, STRAY, UNSENT, Line
 from bridge_monitor.sim.reflector import ReflectorSettings
-from bridge_monitor.sim.room_sound import CODECS, NOISE_DBOV
 from tests.sim.rigs import MediaBench, NewBench
 
 SECOND = 1_000_000_000
@@ -95,6 +84,36 @@ def test_what_is_no_rtp_is_counted_and_dropped(bench: MediaBench) -> None:
     bench.caller.stream(1)
     bench.round()
     assert (bench.board.unreadable[0], bench.board.received[0], len(bench.caller.heard())) == (3, 4, 1)
+
+
+def test_headers_of_every_shape_are_read_alike(bench: MediaBench) -> None:
+    """One packet with padding, extension or contributing sources has its whole batch read the thorough way."""
+    bench.begin()
+    bench.caller.stream(3)
+    bench.round()
+    plain = b"\x80\0\0\3" + bytes(4) + b"\0\0\x12\x34"
+    shapes = {
+        b"\xa0" + plain[1:] + b"\0\0\0\4": True,
+        b"\xa0" + plain[1:] + b"\0\0\0\5": False,
+        b"\x90" + plain[1:] + b"\xbe\xde\0\0": True,
+        b"\x90" + plain[1:] + b"\xbe\xde\0\1": False,
+        b"\x81" + plain[1:] + bytes(4): True,
+        b"\x81" + plain[1:]: False,
+        b"\x80\xc8" + plain[2:]: False,
+        b"\x80\xdf" + plain[2:]: False,
+        b"\x80\xbf" + plain[2:]: True,
+        b"\x40" + plain[1:]: False,
+        plain[:11]: False,
+        plain: True,
+    }
+    for data, readable in shapes.items():
+        for together in (False, True):
+            before = int(bench.board.unreadable[0])
+            bench.caller.rtp.sendto(data, bench.caller.remote_rtp)
+            if together:
+                bench.caller.rtp.sendto(plain, bench.caller.remote_rtp)
+            bench.round()
+            assert bench.board.unreadable[0] - before == (not readable), data
 
 
 class TestLines:
@@ -244,147 +263,6 @@ class TestDelay:
         assert (len(early) + len(late), len(late)) == (200, bench.board.held_back[0])
         assert 15 < len(late) < 70
         assert late[0].sequence_number < early[-1].sequence_number
-
-
-class TestOwnStream:
-    def test_a_room_sends_a_packet_every_20_ms_with_its_own_numbers(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM | Line.MUTED)
-        bench.board.payload_type[0] = 8
-        bench.board.codec[0] = CODECS.index("PCMA")
-        bench.begin()
-        bench.board.codec[0] = CODECS.index("PCMA")
-        for step in range(10):
-            bench.ahead_ns = step * 20_000_000
-            bench.round()
-            bench.round()
-        heard = bench.caller.heard()
-        # Real time passes as well, so one packet more may be due.
-        assert 10 <= len(heard) <= 12
-        assert [packet.sequence_number for packet in heard[:8]] == [*range(65530, 65536), 0, 1]
-        assert heard[5].timestamp == (2**32 - 800 + 5 * 160) % 2**32
-        assert {packet.ssrc for packet in heard} == {0xABCD0000}
-        assert {packet.payload_type for packet in heard} == {8}
-        assert {packet.payload for packet in heard} == {b"\xd5" * 160}
-        assert [packet.marker for packet in heard] == [True] + [False] * (len(heard) - 1)
-
-    def test_a_room_that_is_not_muted_sends_the_noise_of_an_empty_room(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM)
-        bench.begin()
-        for step in range(10):
-            bench.ahead_ns = step * 20_000_000
-            bench.round()
-        heard = [packet.payload for packet in bench.caller.heard()]
-        assert len(set(heard)) == len(heard) >= 10
-        levels = powers("PCMU", np.frombuffer(b"".join(heard), np.uint8).reshape(-1, 160))
-        assert dbov(float(levels.mean())) == pytest.approx(NOISE_DBOV, abs=1)
-
-    def test_a_room_with_a_stream_of_its_own_reflects_nothing(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM)
-        bench.begin()
-        bench.caller.stream(5)
-        bench.round()
-        assert all(packet.ssrc == 0xABCD0000 for packet in bench.caller.heard())
-        assert bench.board.received[0] == 5
-
-    def test_a_codec_that_was_not_offered_shows_in_the_stream(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM, wrong_payload_type=9)
-        bench.begin()
-        bench.round()
-        assert {packet.payload_type for packet in bench.caller.heard()} == {9}
-
-    def test_a_stream_switched_on_in_the_middle_does_not_catch_up(self, bench: MediaBench) -> None:
-        bench.begin()
-        bench.round()
-        bench.ahead_ns = 10 * SECOND
-        bench.set(flags=Line.OWN_STREAM)
-        bench.round()
-        bench.round()
-        assert len(bench.caller.heard()) == 1
-        assert bench.board.health[LATENESS_MAX_NS] < SECOND
-
-
-class TestReports:
-    def test_an_echoing_room_reports_what_it_received(self, bench: MediaBench) -> None:
-        bench.begin()
-        for number in (*range(10), *range(12, 30)):
-            bench.caller.stream(1, first=number)
-        bench.round()
-        bench.ahead_ns = 10 * SECOND
-        bench.round()
-        report, description = parse_compound(bench.caller.rtcp.recv(2000))
-        assert isinstance(report, ReceiverReport)
-        (block,) = report.blocks
-        assert (block.ssrc, block.highest_sequence, block.cumulative_lost) == (0x1234, 29, 2)
-        assert (block.lsr, block.dlsr) == (0, 0)
-        assert isinstance(description, SourceDescription)
-        assert description.cnames[0][0] == report.ssrc == 0xABCD0000
-        assert bench.board.rtcp_sent[0] == 1
-
-    def test_a_sending_room_reports_as_sender_with_the_caller_s_time(self, bench: MediaBench) -> None:
-        bench.set(flags=Line.OWN_STREAM)
-        bench.begin()
-        bench.caller.stream(4)
-        ntp = ntp_from_unix_ns(bench.clock())
-        sender = SenderReport(0x1234, ntp, 0, 4, 640)
-        bench.caller.rtcp.sendto(sender.to_bytes(), (bench.sites[0].host, bench.sockets.port(2)))
-        bench.round()
-        assert bench.board.rtcp_received[0] == 1
-        bench.ahead_ns = 10 * SECOND
-        bench.round()
-        report, _ = parse_compound(bench.caller.rtcp.recv(2000))
-        assert isinstance(report, SenderReport)
-        assert (report.packets, report.octets) == (2, 320)
-        (block,) = report.blocks
-        assert block.lsr == ntp_short(ntp)
-        assert block.dlsr / 65536 == pytest.approx(10.0, abs=1.0)
-
-    def test_reports_come_at_the_interval_of_rfc_3550(self, bench: MediaBench) -> None:
-        bench.begin()
-        bench.round()
-        count = 0
-        for step in range(1, 400):
-            bench.ahead_ns = step * SECOND // 4
-            bench.round()
-            if step == 4:
-                assert bench.board.rtcp_sent[0] == 0  # half of 0.5 × 5 s ÷ 1.21828 at the earliest
-            count = int(bench.board.rtcp_sent[0])
-        # About 100 s at 5 s ÷ 1.21828 on average.
-        assert 18 <= count <= 32
-
-    def test_a_deaf_room_reports_nothing_and_one_without_rtcp_is_silent(self, new_bench: NewBench) -> None:
-        bench = new_bench(2)
-        bench.set(0, flags=Line.DEAF | Line.OWN_STREAM)
-        bench.set(1, flags=Line.NO_RTCP)
-        for site in (0, 1):
-            bench.begin(2 * site, site, serial=site + 1)
-            bench.caller.stream(5)
-        bench.round()
-        bench.ahead_ns = 10 * SECOND
-        bench.round()
-        report, _ = parse_compound(bench.caller.rtcp.recv(2000))
-        assert isinstance(report, SenderReport)
-        assert report.blocks == ()
-        assert bench.board.rtcp_sent.tolist() == [1, 0]
-        with pytest.raises(BlockingIOError):
-            bench.caller.rtcp.recv(2000)
-
-    def test_reports_take_the_line_s_delay_but_not_its_losses(self, bench: MediaBench) -> None:
-        bench.set(delay_ns=SECOND, loss_from_room=1.0, duplicate_rate=1.0, flags=Line.ODD_PORT)
-        bench.begin()
-        bench.round()
-        bench.ahead_ns = 10 * SECOND
-        bench.round()
-        assert bench.board.rtcp_sent[0] == 0
-        bench.ahead_ns = 11 * SECOND
-        bench.round()
-        assert bench.board.rtcp_sent[0] == 1
-        _, source = bench.caller.rtcp.recvfrom(2000)
-        assert source == (bench.sites[0].host, bench.sockets.port(2))
-
-    def test_rtcp_of_no_call_is_left_alone(self, bench: MediaBench) -> None:
-        bench.caller.rtcp.sendto(b"\x80\xc8\0\0", (bench.sites[0].host, bench.sockets.port(2)))
-        assert bench.round() == 1
-        assert bench.board.rtcp_received[0] == 0
 
 
 class TestOwnFaults:
