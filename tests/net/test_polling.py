@@ -99,7 +99,7 @@ async def test_nothing_is_read_after_closing(line: Line, busy: bool) -> None:  #
 @pytest.mark.parametrize("busy", [False, True])
 async def test_who_reads_may_close(line: Line, busy: bool) -> None:  # noqa: FBT001 - a parameter
     def take() -> int:
-        if line.looks > 30 * busy:
+        if reader.is_busy is busy:
             reader.close()
         return line.take()
 
