@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -30,4 +31,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A benchmark that is ended ends what it started, as one that is interrupted does.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ALL_ROOMS: Final = 11_363
 """63 provinces, 705 districts, 10,595 communes (June 2024)."""
 SECONDS: Final = 10
+_ROOMS_PER_SIMULATOR: Final = 15_000
+"""Each has a socket of its own, and a process may often have 20,000 files open."""
 _NONE: Final = "–"
 _HEALTHY: Final = ("reached", "good", _NONE)
 
@@ -35,26 +37,24 @@ class Country:
         faults: The fault plan.
         expected: (outcome, grade, reason) by site, of the sites with a planted fault.
         rooms: Number of rooms.
+        simulated: The same configuration for each simulator, with the endpoints of its own rooms alone.
     """
 
     folder: Path
     faults: Path
     expected: dict[str, Finding]
     rooms: int
+    simulated: tuple[Path, ...]
 
 
 def write(folder: Path, rooms: int, faults: int, *, calls_per_second: float, calls_at_once: int) -> Country:
     """Write a nation of so many rooms, so many of them with a fault, to be called as quickly as given."""
-    folder.mkdir(parents=True, exist_ok=True)
-    codes = []
-    with (folder / "sites.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["code", "name", "tier", "parent", "carrier", "endpoint", "probe", "attends_at"])
-        table.writerow(["00", "Điểm cầu Trung ương", "central", "", "VNPT", "", "none", ""])
-        for number, (code, name, tier, parent, carrier) in enumerate(_rooms(rooms)):
-            endpoint = f"sip:{code}@127.{100 + number // 60000}.{number // 240 % 250}.{number % 240 + 1}"
-            table.writerow([code, name, tier, parent, carrier, endpoint, "room", ""])
-            codes.append(code)
+    sites = [
+        (*site, f"sip:{site[0]}@127.{100 + number // 60000}.{number // 240 % 250}.{number % 240 + 1}")
+        for number, site in enumerate(_rooms(rooms))
+    ]
+    codes = [site[0] for site in sites]
+    lots = [frozenset(codes[start : start + _ROOMS_PER_SIMULATOR]) for start in range(0, rooms, _ROOMS_PER_SIMULATOR)]
     settings = {
         "tiers": ["central", "province", "district", "commune"],
         "probes": {"room": {"duration": f"{SECONDS} s", "media": {"large_packets": 4}}},
@@ -72,14 +72,29 @@ def write(folder: Path, rooms: int, faults: int, *, calls_per_second: float, cal
         "guard": "10 min",
         "conference": {"start": _moment(4 * 3600), "end": _moment(7 * 3600)},
     }
-    for name, content in (("bridge_monitor.yaml", settings), ("event.yaml", event)):
-        (folder / name).write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
-    (folder / "contacts.csv").write_text("scope,code,role,channel,address,registered_at\n", "utf-8")
+    simulated = tuple(folder / f"simulator-{number}" for number in range(len(lots))) if len(lots) > 1 else (folder,)
+    for place, own in [(folder, frozenset(codes)), *zip(simulated, lots, strict=True)]:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in (("bridge_monitor.yaml", settings), ("event.yaml", event)):
+            (place / name).write_text(yaml.safe_dump(content, allow_unicode=True), "utf-8")
+        (place / "contacts.csv").write_text("scope,code,role,channel,address,registered_at\n", "utf-8")
+        _write_sites(place / "sites.csv", sites, own)
     planted = dict(zip(codes[:: max(1, rooms // faults)][:faults], _planted(faults), strict=True)) if faults else {}
     entries = [{"sites": [code], **fault} for code, (fault, _) in planted.items()]
     plan = folder / "faults.yaml"
     plan.write_text(yaml.safe_dump({"seed": 2024, "faults": entries}), "utf-8")
-    return Country(folder, plan, {code: found for code, (_, found) in planted.items()}, rooms)
+    return Country(folder, plan, {code: found for code, (_, found) in planted.items()}, rooms, simulated)
+
+
+def _write_sites(file: Path, sites: list[tuple[str, str, str, str, str, str]], own: frozenset[str]) -> None:
+    """Write the site list; who is not among ``own`` has no endpoint in it."""
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        table = csv.writer(opened)
+        table.writerow(["code", "name", "tier", "parent", "carrier", "endpoint", "probe", "attends_at"])
+        table.writerow(["00", "Điểm cầu Trung ương", "central", "", "VNPT", "", "none", ""])
+        for code, name, tier, parent, carrier, endpoint in sites:
+            end = (endpoint, "room") if code in own else ("", "none")
+            table.writerow([code, name, tier, parent, carrier, *end, ""])
 
 
 def judge(results: dict[str, tuple[str, str, str | None, bool]], country: Country) -> dict[str, Any]:

@@ -48,19 +48,21 @@ class Run:
         samples: Taken while it ran.
         stalls: (when, seconds) the loop came back late, if it was watched.
         engine: What the engine says of itself.
-        simulator: The simulator's own report.
+        simulators: Each simulator's own report.
     """
 
     results: dict[str, list[Any]]
     samples: list[Sample]
     stalls: list[list[float]]
     engine: dict[str, int]
-    simulator: dict[str, Any]
+    simulators: list[dict[str, Any]]
 
     @property
     def void(self) -> str:
         """Why the simulator says that this run proves nothing; empty if it was good."""
-        return f"{', '.join(self.simulator['void_reasons'])} {self.simulator['own']}" if self.simulator["void"] else ""
+        return "; ".join(
+            f"{', '.join(report['void_reasons'])} {report['own']}" for report in self.simulators if report["void"]
+        )
 
     @property
     def began(self) -> float:
@@ -76,7 +78,7 @@ class Run:
         return (last.main_cpu - first.main_cpu) / span, (last.engine_cpu - first.engine_cpu) / span
 
     def simulator_cores(self) -> tuple[float, ...]:
-        """Return the most of its core that the simulator used over some two seconds: SIP, media."""
+        """Return the most of its core that the simulator used over some two seconds: SIP, media (of each of them)."""
         pairs = zip(self.samples, self.samples[8:], strict=False)
         a, b = max(pairs, key=lambda pair: sum(pair[1].simulator_cpu) - sum(pair[0].simulator_cpu))
         return tuple((y - x) / (b.at - a.at) for x, y in zip(a.simulator_cpu, b.simulator_cpu, strict=True))
@@ -170,12 +172,14 @@ def run(
     """
     here = Path(__file__).resolve().parent
     with _children() as children:
-        simulator = Child(
-            harness.FAR_CORE, "-m", "bridge_monitor", "simulate", "--config", country.folder, "--faults",
-            country.faults, "--json", log=place / "simulator.log",
-        )  # fmt: skip
-        children.append(simulator)
-        simulator.await_line(_START_SECONDS)
+        for number, folder in enumerate(country.simulated):
+            simulator = Child(
+                harness.FAR_CORE, "-m", "bridge_monitor", "simulate", "--config", folder, "--faults",
+                country.faults, "--json", log=place / f"simulator-{number}.log",
+            )  # fmt: skip
+            children.append(simulator)
+            simulator.await_line(_START_SECONDS)
+        simulators = list(children)
         options = ["watch"] if watch else []
         daemon = Child(harness.NEAR_CORE, here / "nation_daemon.py", country.folder, *options, log=place / "daemon.log")
         children.append(daemon)
@@ -184,12 +188,12 @@ def run(
         if meanwhile is not None:
             thread = threading.Thread(target=meanwhile, args=(listening["listening"],), daemon=True)
             thread.start()
-        samples = _sample_until_swept(daemon, listening["engine"], simulator, within)
+        samples = _sample_until_swept(daemon, listening["engine"], simulators, within)
         noted = daemon.end()
-        report = simulator.end()
+        reports = [simulator.end() for simulator in simulators]
         if thread is not None:
             thread.join(_STOP_SECONDS)
-    return Run(noted["results"], samples, noted["stalls"], noted["engine"], report)
+    return Run(noted["results"], samples, noted["stalls"], noted["engine"], reports)
 
 
 @contextlib.contextmanager
@@ -202,9 +206,9 @@ def _children() -> Iterator[list[Child]]:
             child.kill()
 
 
-def _sample_until_swept(daemon: Child, engine: int, simulator: Child, within: float) -> list[Sample]:
+def _sample_until_swept(daemon: Child, engine: int, simulators: list[Child], within: float) -> list[Sample]:
     pid, deadline = daemon.process.pid, time.monotonic() + within
-    far = [simulator.process.pid, *harness.children(simulator.process.pid)]
+    far = [pid for one in simulators for pid in (one.process.pid, *harness.children(one.process.pid))]
     samples: list[Sample] = []
     while time.monotonic() < deadline:
         at = time.time()
