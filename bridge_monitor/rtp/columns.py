@@ -80,7 +80,6 @@ class ReceptionColumns:
         # Ring of the extended sequence numbers received: tells duplicates apart without clearing bits on the way.
         self._seen: NDArray[np.int32] = memory[split:].view(np.int32).reshape(rows, WINDOW)
         self._seen_flat = self._seen.reshape(-1)
-        self._scratch = np.zeros(rows, np.int64)
 
     @staticmethod
     def bytes_needed(rows: int) -> int:
@@ -107,7 +106,7 @@ class ReceptionColumns:
             return
         if ssrc is None:
             ssrc = np.zeros(len(rows), np.int64)
-        for places in rounds(rows, self._scratch):
+        for places in rounds(rows):
             self._receive_round(rows[places], seq[places], timestamp[places], arrival_ns[places], ssrc[places])
 
     def received(self, row: int) -> int:

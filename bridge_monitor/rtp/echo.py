@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bridge_monitor.rtp.reception import PLAYOUT_NS, burst_ratio
 from bridge_monitor.rtp.report import EchoSummary, RttSummary
-from bridge_monitor.rtp.rounds import neighbours, rounds
+from bridge_monitor.rtp.rounds import reach, rounds
 
 Ints = NDArray[np.int64]
 
@@ -133,7 +133,7 @@ class _F(IntEnum):
 
     FIRST_SEQ = 0
     NEXT = 1  # number of the next packet; numbers count from 0 in the order of sending
-    SENT = 2  # ordinary ones
+    LEFT_OUT = 2  # numbers before it that were never sent
     LARGE_SENT = 3
     FIRST_LARGE = 4  # number of the first large packet; large ones come last
     HIGHEST = 5  # highest number that came back, plus 1
@@ -153,6 +153,15 @@ class _F(IntEnum):
 
 
 _FIELDS: Final = len(_F)
+_MEASURED: Final = (
+    _F.RECEIVED,
+    _F.LAST_RTT,
+    _F.LEAST_RTT,
+    _F.GREATEST_RTT,
+    _F.JITTER,
+    _F.JITTER_SUM,
+    _F.JITTER_MAX,
+)
 
 
 class EchoColumns:
@@ -170,6 +179,7 @@ class EchoColumns:
         samples = ring + rows * _RING_STRIDE * 8
         # A field's values lie together: batches are mostly of neighbouring rows.
         self._rows: Ints = memory[:ring].view(np.int64).reshape(_FIELDS, rows)
+        self._columns = list(self._rows)
         # Send time of each packet; 0: not sent; negated once it came back.
         whole: Ints = memory[ring:samples].view(np.int64)
         self._ring = whole.reshape(rows, _RING_STRIDE)[:, :RING]
@@ -177,7 +187,8 @@ class EchoColumns:
         self._samples = kept.reshape(rows, _SAMPLES_STRIDE)[:, :SAMPLES]
         self._ring_flat = whole
         self._samples_flat = kept
-        self._scratch = np.zeros(rows, np.int64)
+        self._ring_start: Ints = np.arange(rows) * _RING_STRIDE
+        self._samples_start: Ints = np.arange(rows) * _SAMPLES_STRIDE
 
     @staticmethod
     def bytes_needed(rows: int) -> int:
@@ -202,13 +213,20 @@ class EchoColumns:
         """
         if not len(rows):
             return
-        near = neighbours(rows)
-        if near:
-            self._sent_round(rows, near, seq, send_ns, large)
-            return
-        for places in rounds(rows, self._scratch):
+        for places in rounds(rows):
             lot = None if large is None else large[places]
-            self._sent_round(rows[places], None, seq[places], send_ns[places], lot)
+            self._sent_round(rows[places], seq[places], send_ns[places], lot)
+
+    def sent_next(self, rows: Ints, number: Ints, send_ns: Ints, *, large: NDArray[np.bool_] | None = None) -> None:
+        """Note a packet sent of each row, none left out so far: `sent` in less time, for streams without accidents.
+
+        Args:
+            rows: Different rows in ascending order.
+            number: How many packets of the row were sent before.
+            send_ns: Send times, CLOCK_REALTIME nanoseconds.
+            large: Which are large packets; None: none.
+        """
+        self._note_sent(rows, reach(rows), number, send_ns, large)
 
     def receive(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
         """Take a batch of packets that came back with the row's own SSRC, in order of arrival.
@@ -220,12 +238,8 @@ class EchoColumns:
         """
         if not len(rows):
             return
-        near = neighbours(rows)
-        if near:
-            self._receive_round(rows, near, seq, arrival_ns)
-            return
-        for places in rounds(rows, self._scratch):
-            self._receive_round(rows[places], None, seq[places], arrival_ns[places])
+        for places in rounds(rows):
+            self._receive_round(rows[places], seq[places], arrival_ns[places])
 
     def received(self, row: int) -> int:
         """Return how many different packets of the row came back, large ones among them."""
@@ -241,11 +255,11 @@ class EchoColumns:
         received, large_received = state[_F.RECEIVED], state[_F.LARGE_RECEIVED]
         if not received + large_received:
             return None
-        steps = received - 1
+        steps, sent = received - 1, _ordinary_sent(state)
         return EchoSummary(
-            sent=state[_F.SENT],
+            sent=sent,
             received=received,
-            lost=state[_F.SENT] - received,
+            lost=sent - received,
             duplicates=state[_F.DUPLICATES],
             reordered=state[_F.REORDERED],
             large_sent=state[_F.LARGE_SENT],
@@ -258,100 +272,117 @@ class EchoColumns:
             burst_ratio=self._burst_ratio(row, state),
         )
 
-    def _sent_round(
-        self, rows: Ints, near: slice | None, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None
-    ) -> None:
-        """Note packets of different rows; ``near`` are they if they are neighbours."""
-        state = self._rows[:, near] if near else self._rows.take(rows, axis=1)  # a view, or a copy to be put back
-        number = state[_F.NEXT] + self._left_out(rows, state, seq)
-        self._ring_flat[rows * _RING_STRIDE + (number & RING - 1)] = send_ns
-        state[_F.NEXT] = number + 1
-        if large is None:
-            state[_F.SENT] += 1
-        else:
-            state[_F.SENT] += ~large
-            state[_F.LARGE_SENT] += large
-            begins = large & (state[_F.FIRST_LARGE] == _NEVER)
-            state[_F.FIRST_LARGE, begins] = number[begins]
-        if not near:
-            self._rows[:, rows] = state
-
-    def _left_out(self, rows: Ints, state: Ints, seq: Ints) -> Ints:
-        """Return how many numbers before each packet were never sent, and clear their places in the ring."""
-        left_out: Ints = seq - state[_F.FIRST_SEQ] - state[_F.NEXT] & 0xFFFF
+    def _sent_round(self, rows: Ints, seq: Ints, send_ns: Ints, large: NDArray[np.bool_] | None) -> None:
+        """Note packets of different rows in ascending order."""
+        chosen = reach(rows)
+        following = self._columns[_F.NEXT][chosen]
+        left_out = seq - self._columns[_F.FIRST_SEQ][chosen] - following & 0xFFFF
         if left_out.any():
-            for place in np.flatnonzero(left_out).tolist():
-                start = state[_F.NEXT, place]
-                last = np.arange(start, start + left_out[place])[-RING:]
-                self._ring[rows[place], last & RING - 1] = 0
-        return left_out
+            self._leave_out(rows, following, left_out)
+        self._note_sent(rows, chosen, following + left_out, send_ns, large)
 
-    def _receive_round(self, rows: Ints, near: slice | None, seq: Ints, arrival_ns: Ints) -> None:
-        """Take packets of different rows; ``near`` are they if they are neighbours."""
-        state = self._rows[:, near] if near else self._rows.take(rows, axis=1)  # a view, or a copy to be put back
-        age = state[_F.FIRST_SEQ] + state[_F.NEXT] - 1 - seq & 0xFFFF
-        number = state[_F.NEXT] - 1 - age
-        cell = rows * _RING_STRIDE + (number & RING - 1)
+    def _note_sent(
+        self, rows: Ints, chosen: Ints | slice, number: Ints, send_ns: Ints, large: NDArray[np.bool_] | None
+    ) -> None:
+        self._ring_flat[self._ring_start[chosen] + (number & RING - 1)] = send_ns
+        self._columns[_F.NEXT][chosen] = number + 1
+        if large is not None:
+            rows, number = rows[large], number[large]
+            self._columns[_F.LARGE_SENT][rows] += 1
+            first = self._columns[_F.FIRST_LARGE]
+            first[rows] = np.minimum(first[rows], number)
+
+    def _leave_out(self, rows: Ints, following: Ints, left_out: Ints) -> None:
+        """Count the numbers before each packet that were never sent, and clear their places in the ring."""
+        for place in np.flatnonzero(left_out).tolist():
+            row, count = rows[place], left_out[place]
+            last = np.arange(following[place], following[place] + count)[-RING:]
+            self._ring[row, last & RING - 1] = 0
+            self._columns[_F.LEFT_OUT][row] += count
+
+    def _receive_round(self, rows: Ints, seq: Ints, arrival_ns: Ints) -> None:
+        """Take packets of different rows in ascending order."""
+        columns, chosen = self._columns, reach(rows)
+        following = columns[_F.NEXT][chosen]
+        age = following + columns[_F.FIRST_SEQ][chosen]
+        age -= seq
+        age -= 1
+        age &= 0xFFFF
+        number = following - age
+        number -= 1
+        cell = number & RING - 1
+        cell += self._ring_start[chosen]
         sent_ns = self._ring_flat[cell]
-        ours = (age < RING) & (sent_ns != 0)  # before the first packet the ring is empty
-        taken = ours & (sent_ns > 0)
+        taken = sent_ns > 0  # 0: never sent, as before the first packet; negative: it came back before
+        taken &= age < RING
         if not taken.all():
-            state[_F.STRAY] += ~ours
-            state[_F.DUPLICATES] += ours & ~taken
-            self._rows[:, rows] = state
-            rows, state, number, cell = rows[taken], state[:, taken], number[taken], cell[taken]
-            near = None
+            again = (sent_ns < 0) & (age < RING)
+            columns[_F.DUPLICATES][rows[again]] += 1
+            columns[_F.STRAY][rows[~again & ~taken]] += 1
+            rows, number, cell = rows[taken], number[taken], cell[taken]
             sent_ns, arrival_ns = sent_ns[taken], arrival_ns[taken]
+            if not len(rows):
+                return
+            chosen = reach(rows)
         self._ring_flat[cell] = -sent_ns
-        highest = state[_F.HIGHEST]
-        state[_F.REORDERED] += number + 1 < highest
-        np.maximum(highest, number + 1, out=highest)
-        large = number >= state[_F.FIRST_LARGE]
+        rtt = arrival_ns - sent_ns
+        number += 1
+        highest = columns[_F.HIGHEST][chosen]
+        behind = number < highest
+        if behind.any():
+            columns[_F.REORDERED][rows[behind]] += 1
+        columns[_F.HIGHEST][chosen] = np.maximum(highest, number)
+        large = number > columns[_F.FIRST_LARGE][chosen]
         if large.any():
-            state[_F.LARGE_RECEIVED] += large
-            self._rows[:, rows] = state
-            rows, state, rtt = rows[~large], state[:, ~large], (arrival_ns - sent_ns)[~large]
-            near = None
-        else:
-            rtt = arrival_ns - sent_ns
-        self._measure(rows, state, rtt)
-        if not near:
-            self._rows[:, rows] = state
+            columns[_F.LARGE_RECEIVED][rows[large]] += 1
+            rows, rtt = rows[~large], rtt[~large]
+            if not len(rows):
+                return
+            chosen = reach(rows)
+        self._measure(rows, chosen, rtt)
 
-    def _measure(self, rows: Ints, state: Ints, rtt: Ints) -> None:
-        """Count round-trip times of ordinary packets, in place."""
-        received = state[_F.RECEIVED]
-        first = received == 0
-        if first.any():
-            for field in (_F.LAST_RTT, _F.LEAST_RTT, _F.GREATEST_RTT):
-                state[field, first] = rtt[first]
-        step = np.abs(rtt - state[_F.LAST_RTT])  # 0 at the first, so that the estimate stays 0
-        state[_F.LAST_RTT] = rtt
-        jitter = state[_F.JITTER]
-        jitter += step - (jitter + 8 >> 4)
-        state[_F.JITTER_SUM] += jitter
-        np.maximum(state[_F.JITTER_MAX], jitter, out=state[_F.JITTER_MAX])
-        least = state[_F.LEAST_RTT]
-        np.minimum(least, rtt, out=least)
-        np.maximum(state[_F.GREATEST_RTT], rtt, out=state[_F.GREATEST_RTT])
-        state[_F.LATE] += rtt - least > PLAYOUT_NS
-        self._keep_samples(rows, state, rtt)
+    def _measure(self, rows: Ints, chosen: Ints | slice, rtt: Ints) -> None:
+        """Count round-trip times of ordinary packets."""
+        parts = [self._columns[field][chosen] for field in _MEASURED]  # views, or copies to be put back
+        received, last, least, greatest, jitter, jitter_sum, jitter_max = parts
+        if not received.all():
+            first = received == 0
+            for part in (last, least, greatest):
+                part[first] = rtt[first]
+        self._keep_samples(rows, chosen, received, rtt)
         received += 1
+        np.minimum(least, rtt, out=least)
+        np.maximum(greatest, rtt, out=greatest)
+        late = rtt - least > PLAYOUT_NS
+        if late.any():
+            self._columns[_F.LATE][rows[late]] += 1
+        step = rtt - last  # 0 at the first, so that the estimate stays 0
+        last[:] = rtt
+        np.abs(step, out=step)
+        fading = jitter + 8
+        fading >>= 4
+        step -= fading
+        jitter += step
+        jitter_sum += jitter
+        np.maximum(jitter_max, jitter, out=jitter_max)
+        if chosen is rows:
+            for field, part in zip(_MEASURED, parts, strict=True):
+                self._columns[field][rows] = part
 
-    def _keep_samples(self, rows: Ints, state: Ints, rtt: Ints) -> None:
+    def _keep_samples(self, rows: Ints, chosen: Ints | slice, received: Ints, rtt: Ints) -> None:
         """Keep every 2^STRIDE-th sample; where the row's are full, halve them first."""
-        received, stride = state[_F.RECEIVED], state[_F.STRIDE]
-        full = received == SAMPLES << stride
-        for place in np.flatnonzero(full).tolist():
-            kept = self._samples[rows[place]]
+        start = self._samples_start[chosen]
+        if received.max() < SAMPLES:  # so no row has begun to leave any out
+            self._samples_flat[start + received] = rtt
+            return
+        strides = self._columns[_F.STRIDE]
+        for row in rows[received == SAMPLES << strides[rows]].tolist():
+            kept = self._samples[row]
             kept[: SAMPLES // 2] = kept[::2].copy()
-            stride[place] += 1
+            strides[row] += 1
+        stride = strides[rows]
         kept_now = received & (1 << stride) - 1 == 0
-        if kept_now.all():
-            self._samples_flat[rows * _SAMPLES_STRIDE + (received >> stride)] = rtt
-        else:
-            cell = rows * _SAMPLES_STRIDE + (received >> stride)
-            self._samples_flat[cell[kept_now]] = rtt[kept_now]
+        self._samples_flat[(start + (received >> stride))[kept_now]] = rtt[kept_now]
 
     def _rtt(self, row: int, state: list[int]) -> RttSummary:
         kept = (state[_F.RECEIVED] - 1 >> state[_F.STRIDE]) + 1
@@ -363,10 +394,14 @@ class EchoColumns:
         )
 
     def _burst_ratio(self, row: int, state: list[int]) -> float | None:
-        if state[_F.SENT] == state[_F.RECEIVED]:
+        if _ordinary_sent(state) == state[_F.RECEIVED]:
             return None  # as mostly: nothing is missing
         numbers = np.arange(max(state[_F.NEXT] - RING, 0), min(state[_F.NEXT], state[_F.FIRST_LARGE]))
         sent_ns = self._ring[row, numbers & RING - 1]
         missing = sent_ns[sent_ns != 0] > 0
         runs = int(np.count_nonzero(missing[1:] & ~missing[:-1])) + int(missing[:1].sum())
         return burst_ratio(int(np.count_nonzero(missing)), runs, len(missing))
+
+
+def _ordinary_sent(state: list[int]) -> int:
+    return state[_F.NEXT] - state[_F.LEFT_OUT] - state[_F.LARGE_SENT]

@@ -25,6 +25,11 @@ _HEADER = struct.Struct("!BBHII")
 _VERSION_2: Final = 0x80
 _PADDING: Final = 0x20
 _EXTENSION: Final = 0x10
+_RTCP_FROM: Final = 192
+_RTCP_TO: Final = 223
+_PLAIN_FROM: Final = _VERSION_2 << 8
+_PLAIN_TO: Final = _VERSION_2 << 8 | _RTCP_FROM
+"""A packet's first two bytes, if it has no padding, extension or contributing sources, and can't be RTCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def parse_packet(data: bytes) -> RtpPacket:
     first, second, sequence_number, timestamp, ssrc = _HEADER.unpack_from(data)
     if first >> 6 != 2:
         raise RtpSyntaxError(f"RTP version {first >> 6}")
-    if 192 <= second <= 223:
+    if _RTCP_FROM <= second <= _RTCP_TO:
         raise RtpSyntaxError("RTCP where RTP was expected")
     count = first & 0x0F
     start = HEADER_BYTES + 4 * count
@@ -125,10 +130,23 @@ def read_headers(data: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Heade
     length = lengths.astype(np.int64)
     words = data[:, :HEADER_BYTES].view(">u4")
     word, timestamp, ssrc = (words[:, place].astype(np.int64) for place in range(3))
+    begins = word >> 16
+    if len(data) and begins.min() >= _PLAIN_FROM and begins.max() < _PLAIN_TO and length.min() >= HEADER_BYTES:
+        # As mostly: nothing but the fixed header, and no RTCP.
+        return HeaderBatch(
+            valid=np.ones(len(data), np.bool_),
+            rtcp=np.zeros(len(data), np.bool_),
+            payload_type=begins & 0x7F,
+            seq=word & 0xFFFF,
+            timestamp=timestamp,
+            ssrc=ssrc,
+            payload_start=np.full(len(data), HEADER_BYTES),
+            payload_bytes=length - HEADER_BYTES,
+        )
     first = word >> 24
-    second = word >> 16 & 0xFF
+    second = begins & 0xFF
     version_2 = first >> 6 == 2
-    rtcp = version_2 & (second >= 192) & (second <= 223) & (length >= 2)
+    rtcp = version_2 & (second >= _RTCP_FROM) & (second <= _RTCP_TO) & (length >= 2)
     start = HEADER_BYTES + 4 * (first & 0x0F)
     padding = np.zeros_like(length)
     valid = version_2 & ~rtcp & (length >= start)

@@ -6,41 +6,51 @@ Owns nothing but that cut: order within a row is kept, rows don't depend on each
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+_RADIX: Final = 1 << 16
+"""Rows below this are sorted as 16-bit numbers, which numpy does in time linear in their number."""
 
-def rounds(rows: NDArray[np.int64], scratch: NDArray[np.int64]) -> Iterator[NDArray[np.intp] | slice]:
+
+def rounds(rows: NDArray[np.int64]) -> Iterator[NDArray[np.intp] | slice]:
     """Yield the places of each round: first every row's first packet, then its second, and so on.
+
+    Within a round rows ascend, so that arrays of all rows are reached in the order of memory.
 
     Args:
         rows: Row of each packet, in order of arrival.
-        scratch: One number a row, overwritten.
     """
-    places = np.arange(len(rows))
-    scratch[rows] = places
-    if (scratch[rows] == places).all():  # each write survived: no row occurs twice, the usual case
+    if (rows[1:] > rows[:-1]).all():
         yield slice(None)
         return
-    order = np.argsort(rows, kind="stable")
+    order = _stable(rows)
     ordered = rows[order]
-    first = np.empty(len(rows), np.bool_)
-    first[0] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
-    occurrence = places - np.repeat(starts, np.diff(starts, append=len(rows)))
-    by_round = order[np.argsort(occurrence, kind="stable")]
-    ends = np.cumsum(np.bincount(occurrence))
+    again = np.empty(len(rows), np.bool_)
+    again[0] = False
+    np.equal(ordered[1:], ordered[:-1], out=again[1:])
+    if not again.any():
+        yield order
+        return
+    starts = np.flatnonzero(~again)
+    occurrence = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    by_round = order[_stable(occurrence)]
     start = 0
-    for end in ends.tolist():
+    for end in np.cumsum(np.bincount(occurrence)).tolist():
         yield by_round[start:end]
         start = end
 
 
-def neighbours(rows: NDArray[np.int64]) -> slice | None:
-    """Return different rows as a slice, by which arrays are reached without copies, if they are neighbours in order."""
+def reach(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Return different rows in ascending order as a slice, which reaches arrays without copies, if none is left out."""
     first, stop = int(rows[0]), int(rows[-1]) + 1
-    if stop - first == len(rows) and (rows[1:] > rows[:-1]).all():
-        return slice(first, stop)
-    return None
+    return slice(first, stop) if stop - first == len(rows) else rows
+
+
+def _stable(numbers: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the places of small numbers in ascending order, equal ones in order of place."""
+    if numbers.max() < _RADIX:
+        return np.argsort(numbers.astype(np.uint16), kind="stable")
+    return np.argsort(numbers, kind="stable")

@@ -220,6 +220,36 @@ class TestColumnsEqualScalar:
         assert summary is not None
         assert (summary.received, summary.stray) == (1, 2)
 
+    @settings(max_examples=100, deadline=None)
+    @given(
+        st.lists(st.tuples(st.sets(st.integers(0, ROWS - 1), min_size=1), st.integers(0, 9)), max_size=60),
+        st.lists(st.integers(65500, 65535) | st.integers(0, 0xFFFF), min_size=ROWS, max_size=ROWS),
+        st.lists(st.integers(0, 30), min_size=ROWS, max_size=ROWS),
+    )
+    def test_sent_one_a_row_with_none_left_out(
+        self, turns: list[tuple[set[int], int]], first: list[int], ordinary: list[int]
+    ):
+        """The quicker way of noting what was sent: each row's packets in turn, then large ones, some of them lost."""
+        columns, scalars = EchoColumns(ROWS), [EchoReception(seq) for seq in first]
+        for row, seq in enumerate(first):
+            columns.reset(row, seq)
+        sent = [0] * ROWS
+        for place, (chosen, fate) in enumerate(turns):
+            rows, at = np.array(sorted(chosen)), START + 20 * MS * place
+            number = np.array([sent[row] for row in rows])
+            large = number >= np.array(ordinary)[rows]
+            columns.sent_next(rows, number, np.full(len(rows), at), large=large if large.any() else None)
+            for row, count, is_large in zip(rows.tolist(), number.tolist(), large.tolist(), strict=True):
+                scalars[row].sent(first[row] + count & 0xFFFF, at, large=is_large)
+                sent[row] += 1
+            back = rows[: len(rows) - (fate == 0)]
+            seq = np.array(first)[back] + number[: len(back)] & 0xFFFF
+            columns.receive(back, seq, np.full(len(back), at + fate * 10 * MS))
+            for row, one in zip(back.tolist(), seq.tolist(), strict=True):
+                scalars[row].receive(one, at + fate * 10 * MS)
+        for row, scalar in enumerate(scalars):
+            assert columns.summary(row) == scalar.summary()
+
 
 class TestEchoColumns:
     def test_empty_batches_change_nothing(self):

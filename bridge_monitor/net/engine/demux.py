@@ -72,7 +72,8 @@ class Demux:
         self.own_ssrc: Array = np.full(rows + 1, -1, np.int64)
         self.peer_ssrc: Array = np.full(rows, -1, np.int64)
         self.expected: Array = np.full(rows, -1, np.int64)
-        self.accepted: Array = np.zeros((rows, 128), np.bool_)
+        # One payload type of all rows lies together: a batch is mostly of one.
+        self.accepted: Array = np.zeros((128, rows), np.bool_).T
         self.shared: Array = np.zeros(rows, np.bool_)
         self._keys: dict[int, int] = {}
         self._by_ssrc: dict[int, int] = {}
@@ -145,15 +146,25 @@ class Demux:
         self._graves[key] = now_ns + _GRAVE_FOR_NS
         self._oldest_graves.append((now_ns + _GRAVE_FOR_NS, key))
 
-    def lookup(self, pair: Array, source: Array, ssrc: Array) -> Array:
-        """Return the row of each packet by its source or by our own SSRC in it, `NO_ROW` where neither is known."""
-        rows = self._key_map.find(pair << 48 | source)
+    def lookup(self, key: Array, ssrc: Array) -> tuple[Array, Array]:
+        """Find each packet's row by its source or by our own SSRC in it.
+
+        Args:
+            key: Key of each packet's source, see `key_of`.
+            ssrc: SSRC of each.
+
+        Returns:
+            The rows, `NO_ROW` where neither is known, and which packets are our own come back.
+        """
+        rows = self._key_map.find(key)
         # An echo is told by our own SSRC, wherever it comes from: many calls may go to one echoing address and port.
-        doubtful = np.flatnonzero(self.own_ssrc[rows] != ssrc)
-        if doubtful.size:
-            found = self._ssrc_map.find(pair[doubtful] << 32 | ssrc[doubtful])
+        own = self.own_ssrc[rows] == ssrc
+        if not own.all():
+            doubtful = (~own).nonzero()[0]
+            found = self._ssrc_map.find(key[doubtful] >> 48 << 32 | ssrc[doubtful])
             rows[doubtful] = np.where(found != NO_ROW, found, rows[doubtful])
-        return rows
+            own[doubtful] = found != NO_ROW
+        return rows, own
 
     def row_of_ssrc(self, pair: int, ssrc: int) -> int:
         """Return the row whose own SSRC this is, on one local port."""

@@ -92,11 +92,10 @@ class Engine:
         self._plans: dict[int, StreamPlan | VideoPlan] = {}
         self._generations: dict[int, int] = {}
         self._deadline: Array = np.full(settings.rows, NEVER, np.int64)
-        self._poll = select.epoll()
-        self._poll.register(channel, select.EPOLLIN)
-        for pair in pairs:
-            self._poll.register(pair.rtp, select.EPOLLIN)
-            self._poll.register(pair.rtcp, select.EPOLLIN)
+        # Not epoll, which is told of each datagram as it comes: here they are asked for twenty milliseconds' worth.
+        self._poll = select.poll()
+        for one in (channel, *(sock for pair in pairs for sock in (pair.rtp, pair.rtcp))):
+            self._poll.register(one, select.POLLIN)
         self._offset = clock_offset(clocks)
         self._last_tick = clocks[0]()
         self._next_cpu = 0
@@ -114,7 +113,7 @@ class Engine:
     def tick(self, timeout: float = 0) -> None:
         """Do all that is due; with a ``timeout`` (seconds) wait so long at most for something to read first."""
         if timeout:
-            self._poll.poll(timeout)
+            self._poll.poll(timeout * 1000)
         now = self._monotonic()
         self._look_at_clocks(now)
         for row in [*self._sender.tick(now, self._offset), *self._video.tick(now, self._offset)]:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bridge_monitor.net import mmsg
-from bridge_monitor.net.engine.demux import Demux, Stranger
+from bridge_monitor.net.engine.demux import Demux, Stranger, key_of
 from bridge_monitor.net.engine.frame_log import FrameLog, payload_facts
 from bridge_monitor.net.engine.keymap import NO_ROW
 from bridge_monitor.net.engine.layout import Array, Count, Layout
@@ -47,12 +47,13 @@ class Packets(NamedTuple):
     """RTP packets by column, in order of arrival."""
 
     row: Array
-    source: Array
+    key: Array  # of its source, see `demux.key_of`
     payload_type: Array
     seq: Array
     timestamp: Array
     ssrc: Array
     arrival_ns: Array
+    own: Array  # whether it is ours come back
 
     def where(self, mask: Array) -> Packets:
         """Return those for which the mask is True."""
@@ -156,18 +157,22 @@ class Receiver:
         batch = self._batch
         lengths = np.minimum(batch.lengths[:stop], _PACKET_SIZE)
         headers = read_headers(batch.data[:stop], lengths)
-        source = batch.src_ip[:stop].astype(np.int64) << 16 | batch.src_port[:stop]
-        rows = self._demux.lookup(pair, source, headers.ssrc)
-        self._levels.receive(batch.data, headers, rows)
-        known = headers.valid & (rows != NO_ROW)
+        key = batch.src_ip[:stop].astype(np.int64) << 16
+        key |= batch.src_port[:stop]
+        key |= pair << 48
+        rows, own = self._demux.lookup(key, headers.ssrc)
         packets = Packets(
-            rows, source, headers.payload_type, headers.seq, headers.timestamp, headers.ssrc, batch.arrival_ns[:stop]
+            rows, key, headers.payload_type, headers.seq, headers.timestamp, headers.ssrc, batch.arrival_ns[:stop], own
         )
-        if known.all():
+        known = headers.valid & (rows != NO_ROW)
+        whole = bool(known.all())
+        if not (whole and own.all()):
+            self._levels.receive(batch.data, headers, rows)
+        if whole:
             self._count(packets)
         else:
             self._count(packets.where(known))
-            self._take_others(np.flatnonzero(~known), pair, source, headers)
+            self._take_others((~known).nonzero()[0], key, headers)
         if self.frames.live:
             self._log_frames(rows, known, headers)
         if self.captured.any():
@@ -186,19 +191,20 @@ class Receiver:
         log["marker"], log["starts"] = payload_facts(self._batch.data, places, headers.payload_start[places], size)
         self.frames.note(rows[places], headers.payload_type[places], log)
 
-    def _take_others(self, places: Array, pair: Array, source: Array, headers: HeaderBatch) -> None:
+    def _take_others(self, places: Array, key: Array, headers: HeaderBatch) -> None:
         """Look at what is no RTP packet of a known source."""
         batch = self._batch
         strangers = []
         marker, starts = payload_facts(batch.data, places, headers.payload_start[places], headers.payload_bytes[places])
         for place, ends, begins in zip(places.tolist(), marker.tolist(), starts.tolist(), strict=True):
+            pair, source = divmod(int(key[place]), 1 << 48)
             if headers.rtcp[place]:
-                self._on_rtcp(self._rtcp_datagram(place, int(pair[place])))
+                self._on_rtcp(self._rtcp_datagram(place, pair))
             elif headers.valid[place]:
                 strangers.append(
                     Stranger(
-                        pair=int(pair[place]),
-                        source=int(source[place]),
+                        pair=pair,
+                        source=source,
                         payload_type=int(headers.payload_type[place]),
                         seq=int(headers.seq[place]),
                         timestamp=int(headers.timestamp[place]),
@@ -221,20 +227,25 @@ class Receiver:
             return
         table = np.array(
             [
-                (row, one.source, one.payload_type, one.seq, one.timestamp, one.ssrc, one.arrival_ns)
+                (row, key_of(one.pair, one.source), one.payload_type, one.seq, one.timestamp, one.ssrc, one.arrival_ns)
                 for row, one in adopted
             ],
             np.int64,
-        )
-        self._count(Packets(*table.T))
+        ).T
+        row, key, payload_type, seq, timestamp, ssrc, arrival = table
+        own = self._demux.own_ssrc[row] == ssrc
+        self._count(Packets(row, key, payload_type, seq, timestamp, ssrc, arrival, own))
         if self.frames.live:
             self.frames.note_strangers(adopted)
 
     def _count(self, packets: Packets) -> None:
         """Count RTP packets for their rows."""
+        if not len(packets.row):
+            return
         layout, demux = self._layout, self._demux
-        touched = packets.row
-        layout.version[touched] |= 1
+        # A reader of the rows in between that received nothing looks again.
+        version = layout.version[int(packets.row.min()) : int(packets.row.max()) + 1]
+        version |= 1
         accepted = demux.accepted[packets.row, packets.payload_type]
         if not accepted.all():
             others = ~accepted
@@ -242,30 +253,33 @@ class Receiver:
             # In the midst of an accepted stream they share its sequence numbers: left out they would look lost.
             kept = accepted | (demux.peer_ssrc[packets.row] == packets.ssrc)
             packets, accepted = packets.where(kept), accepted[kept]
-        rows, arrival = packets.row, packets.arrival_ns
-        fresh = layout.first_rtp_ns[rows] == 0
-        if fresh.any():
+        rows, arrival, own = packets.row, packets.arrival_ns, packets.own
+        heard = layout.first_rtp_ns[rows]
+        if not heard.all():
+            fresh = heard == 0
             # The last write stands where a row occurs twice: so the first packet is written last.
             layout.first_rtp_ns[rows[fresh][::-1]] = arrival[fresh][::-1]
-        elsewhere = demux.expected[rows] != ((rows // self._rows_per_pair) << 48 | packets.source)
+        elsewhere = demux.expected[rows] != packets.key
         if elsewhere.any():
             layout.unexpected_source[rows[elsewhere]] = 1
         layout.counts[Count.RTP_RECEIVED] += len(rows)
-        echoed = demux.own_ssrc[rows] == packets.ssrc
-        if echoed.all():
+        if own.all():
             layout.echo.receive(rows, packets.seq, arrival)
         else:
-            if echoed.any():
-                layout.echo.receive(rows[echoed], packets.seq[echoed], arrival[echoed])
-            own = packets.where(~echoed)
-            layout.reception.receive(own.row, own.seq, own.timestamp, own.arrival_ns, own.ssrc)
-            named = accepted[~echoed]
-            demux.peer_ssrc[own.row[named]] = own.ssrc[named]
-            mixed = demux.shared[own.row]
-            if mixed.any():
-                # Whose stream it is nobody knows: it may be missing from the other call.
-                layout.invalid[np.isin(demux.expected, demux.expected[own.row[mixed]])] |= _PORT_SHARED
-        layout.version[touched] = (layout.version[touched] | 1) + 1
+            if own.any():
+                layout.echo.receive(rows[own], packets.seq[own], arrival[own])
+            self._count_theirs(packets.where(~own), accepted[~own])
+        version += 1
+
+    def _count_theirs(self, packets: Packets, accepted: Array) -> None:
+        """Count packets of the peers' own streams."""
+        layout, demux, rows = self._layout, self._demux, packets.row
+        layout.reception.receive(rows, packets.seq, packets.timestamp, packets.arrival_ns, packets.ssrc)
+        demux.peer_ssrc[rows[accepted]] = packets.ssrc[accepted]
+        mixed = demux.shared[rows]
+        if mixed.any():
+            # Whose stream it is nobody knows: it may be missing from the other call.
+            layout.invalid[np.isin(demux.expected, demux.expected[rows[mixed]])] |= _PORT_SHARED
 
     def _read_rtcp(self, fds: Sequence[int]) -> None:
         """Read the RTCP sockets, which have a datagram or two each: together, since a batch costs more than they do."""
@@ -289,7 +303,7 @@ class Receiver:
 
     def _check_drops(self, segments: Sequence[tuple[int, int]]) -> None:
         """Mark the rows of a socket whose buffer has overflowed."""
-        if not self._batch.drops[: sum(count for _, count in segments)].any():
+        if not self._batch.drops[: sum(count for _, count in segments)].max():
             return  # the kernel tells the count only once it isn't zero
         start = 0
         for fd, count in segments:

@@ -5,7 +5,7 @@ Owns what is free and who uses which port; must not talk to the engine.
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 
 from bridge_monitor.errors import PortsExhaustedError
 from bridge_monitor.net.engine.plan import EngineSettings
@@ -17,8 +17,9 @@ class RowBook:
     def __init__(self, settings: EngineSettings) -> None:
         per_pair = settings.rows_per_pair
         self._per_pair = per_pair
+        # Heaps: the lowest goes first, so that the rows in use lie together and the others' memory is never touched.
         self._free = [
-            deque(range(pair * per_pair, min((pair + 1) * per_pair, settings.rows)))
+            list(range(pair * per_pair, min((pair + 1) * per_pair, settings.rows)))
             for pair in range(settings.port_pairs)
         ]
         self._hosts: list[dict[str, int]] = [{} for _ in range(settings.port_pairs)]
@@ -35,7 +36,7 @@ class RowBook:
         return row // self._per_pair
 
     def take(self, remote_host: str) -> int:
-        """Return a free row on the port that has the fewest calls to this host, and of those the fewest calls.
+        """Return the lowest free row on the port with the fewest calls to this host, and of those the fewest calls.
 
         With more calls to one host than there are ports some share one; the engine then tells them apart by the ports
         that the answers named.
@@ -58,18 +59,18 @@ class RowBook:
             raise PortsExhaustedError(f"all {len(self._used)} rows of the media engine are used")
         pair = (self._next + best[2]) % count
         self._next = pair + 1
-        row = self._free[pair].popleft()
+        row = heapq.heappop(self._free[pair])
         self._hosts[pair][remote_host] = best[0] + 1
         self._loads[pair] += 1
         self._used[row] = remote_host
         return row
 
     def give_back(self, row: int) -> None:
-        """Make a row free; it is the last of its port to be used again."""
+        """Make a row free. What still comes for its call finds no new one: packets are told by source and SSRC."""
         pair = self.pair_of(row)
         host = self._used.pop(row)
         self._loads[pair] -= 1
         left = self._hosts[pair].pop(host) - 1
         if left:
             self._hosts[pair][host] = left
-        self._free[pair].append(row)
+        heapq.heappush(self._free[pair], row)

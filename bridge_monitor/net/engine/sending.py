@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from bridge_monitor.net.engine.plan import (
 )
 from bridge_monitor.net.engine.ports import Marks, PortPair
 from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
+from bridge_monitor.rtp.rounds import reach
 
 NEVER: Final = np.iinfo(np.int64).max
 _CHUNK: Final = 64
@@ -46,6 +47,24 @@ def invalid_bit(reason: str) -> int:
 
 _SHORT_SEND: Final = invalid_bit(SHORT_SEND)
 _SEND_LATE: Final = invalid_bit(SEND_LATE)
+
+
+class _Lot(NamedTuple):
+    """What the kernel took of a tick's packets.
+
+    Attributes:
+        taken: Places among the due rows, None if all.
+        refused: Which of those it refused for their own sake, None if none.
+        send_ns: When it began with each, interpolated within its chunk, CLOCK_MONOTONIC.
+        chunk: Which chunk each was in.
+        done: When it was done with each chunk.
+    """
+
+    taken: Array | None
+    refused: Array | None
+    send_ns: Array
+    chunk: Array
+    done: Array
 
 
 class Sender:
@@ -104,7 +123,8 @@ class Sender:
         self._limit: Array = np.zeros(rows, np.int64)
         self._late: Array = np.zeros(rows, np.int64)
         self._large: Array = np.zeros(rows, np.bool_)
-        self._captured: Array = np.zeros(rows, np.bool_)
+        self._captured: set[int] = set()
+        self._refused: set[int] = set()  # rows of which a packet was refused
         self._plans: dict[int, StreamPlan] = {}
 
     def start(self, row: int, plan: StreamPlan, now: int) -> None:
@@ -131,7 +151,8 @@ class Sender:
         self._timestamp[row] = plan.first_timestamp
         self._last_send_ns[row] = 0
         self._late[row] = 0
-        self._captured[row] = plan.capture
+        if plan.capture:
+            self._captured.add(row)
         self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
         # Rows of one socket share a turn, and so do neighbouring sockets: a tick has few sockets with many packets
         # each, whose rows lie together. The turns are spread over the packet interval.
@@ -143,7 +164,8 @@ class Sender:
     def stop(self, row: int) -> None:
         """Send no more of the row, and judge its pace."""
         self.next_due[row] = NEVER
-        self._captured[row] = False
+        self._captured.discard(row)
+        self._refused.discard(row)
         sent = int(self._layout.sent[row])
         worst = int(self._layout.lateness_max_ns[row])
         if self._late[row] > sent * LATE_SHARE or worst > MUCH_TOO_LATE * self._late_limit_ns:
@@ -159,51 +181,45 @@ class Sender:
         Returns:
             Rows that have sent their last packet.
         """
-        due = np.flatnonzero(self.next_due <= now)
+        due = (self.next_due <= now).nonzero()[0]
         if not due.size:
             return []
-        first, last = int(due[0]), int(due[-1])
         # Neighbours, as all rows of some sockets are when none of them is idle, are reached without copies.
-        rows: Array | slice = slice(first, last + 1) if last - first + 1 == due.size else due
-        layout = self._layout
-        layout.version[rows] |= 1
-        seq = self._first_seq[rows] + layout.sent[rows] & 0xFFFF
-        self._header_seq[rows] = seq
-        self._header_timestamp[rows] = self._timestamp[rows] & 0xFFFFFFFF
+        rows = reach(due)
+        self._header_seq[rows] = seq = self._first_seq[rows] + self._layout.sent[rows]  # of which 16 bits are kept
+        self._header_timestamp[rows] = self._timestamp[rows]
         if rows is due:
             self._batch.gather(due)
-        taken, refused, begun, done = self._send(due, None if rows is due else first)
-        noted = rows
-        if taken is not None:
-            noted, seq = due[taken], seq[taken]
-        self._note(noted, seq, begun + offset, done, refused)
-        layout.version[rows] += 1
-        reached = layout.sent[noted] >= self._limit[noted]
+        lot = self._send(due, None if rows is due else int(due[0]))
+        if lot.taken is not None:
+            due, seq = due[lot.taken], seq[lot.taken]
+            if not due.size:
+                return []
+            rows = reach(due)
+        self._note(due, rows, seq, lot, offset)
+        reached = self._layout.sent[rows] >= self._limit[rows]
         if not reached.any():
             return []
-        return [row for row in (due if taken is None else due[taken])[reached].tolist() if self._is_last(row)]
+        return [row for row in due[reached].tolist() if self._is_last(row)]
 
-    def _send(self, due: Array, first: int | None) -> tuple[Array | None, Array | None, Array, Array]:
+    def _send(self, due: Array, first: int | None) -> _Lot:
         """Send the due rows, socket by socket.
 
         Args:
             due: The rows; gathered if ``first`` is None.
             first: The first of them, if they are neighbours.
-
-        Returns:
-            Places in ``due`` that were taken, None if all; which of those the kernel refused, None if none; and for
-            each taken the CLOCK_MONOTONIC times at which the kernel began with it, interpolated, and was done with its
-            chunk.
         """
         pair = self._pair_of[due] if first is None else self._pair_of[first : first + len(due)]
-        edges = [0, *(np.flatnonzero(pair[1:] != pair[:-1]) + 1).tolist(), len(due)]
+        edges = [0, *((pair[1:] != pair[:-1]).nonzero()[0] + 1).tolist(), len(due)]
         clock = self._clock
-        send, offset = (self._batch.send_gathered, 0) if first is None else (self._batch.send, first)
+        batch = self._batch
+        send, offset = (batch.send_gathered, 0) if first is None else (batch.send, first)
         places: list[int] = []
         counts: list[int] = []
         before: list[int] = []
         after: list[int] = []
         refused: list[int] = []
+        total = 0
         for start, stop in pairwise(edges):
             fd = self._fds[pair[start]]
             for place in range(start, stop, _CHUNK):
@@ -213,59 +229,91 @@ class Sender:
                 after.append(clock())
                 places.append(place)
                 counts.append(count)
-                if self._batch.failed:
-                    refused += [place + failed for failed in self._batch.failed]
+                total += count
+                if batch.failed:
+                    refused += [place + failed for failed in batch.failed]
                 if count < wanted:
-                    late = due[place + count : place + wanted]
-                    self._layout.invalid[late] |= _SHORT_SEND
-                    self._layout.counts[Count.SHORT_SENDS] += len(late)
-        at = self._ordinals[: len(due)]
-        short = sum(counts) < len(due)
-        if short:
+                    self._mark_short(due[place + count : place + wanted])
+        chunk = np.repeat(self._ordinals[: len(counts)], counts)
+        table = np.array((places, counts, before, after))
+        starts, sizes, begun, done = table
+        at, taken = self._ordinals[: len(due)], None
+        if total < len(due):
             parts = [at[place : place + count] for place, count in zip(places, counts, strict=True)]
-            at = np.concatenate(parts)
-        starts, sizes, begun, done = np.repeat(np.array((places, counts, before, after)), counts, axis=1)
-        begun += (done - begun) * (at - starts) // sizes
-        return at if short else None, np.isin(at, refused) if refused else None, begun, done
+            at = taken = np.concatenate(parts)
+        send_ns = at - starts[chunk]
+        send_ns *= (done - begun)[chunk]
+        send_ns //= sizes[chunk]
+        send_ns += begun[chunk]
+        return _Lot(taken, np.isin(at, refused) if refused else None, send_ns, chunk, done)
 
-    def _note(self, rows: Array | slice, seq: Array, send_ns: Array, done: Array, refused: Array | None) -> None:
+    def _mark_short(self, rows: Array) -> None:
+        """Mark rows whose packets the kernel did not take."""
+        layout = self._layout
+        layout.version[rows] |= 1
+        layout.invalid[rows] |= _SHORT_SEND
+        layout.counts[Count.SHORT_SENDS] += len(rows)
+        layout.version[rows] += 1
+
+    def _note(self, due: Array, rows: Array | slice, seq: Array, lot: _Lot, offset: int) -> None:
         """Count what the kernel took and set when each row is due again."""
         layout = self._layout
-        columns = (layout.sent, self._timestamp, self._last_send_ns, layout.lateness_max_ns, self.next_due)
-        parts = sent, timestamp, last_send_ns, latest, due = [column[rows] for column in columns]
-        lateness = done - due
+        send_ns = lot.send_ns + offset
+        # A reader of the rows in between that aren't due looks again.
+        version = layout.version[int(due[0]) : int(due[-1]) + 1]
+        version |= 1
+        columns = (layout.sent, self._timestamp, layout.lateness_max_ns, self.next_due)
+        parts = sent, timestamp, latest, next_due = [column[rows] for column in columns]
+        lateness, bins = self._lateness(next_due, lot)
+        layout.lateness_flat[self._first_bin[rows] + bins] += np.uint32(1)
         sent += 1
         timestamp += self._step[rows]
-        last_send_ns[:] = send_ns
         np.maximum(latest, lateness, out=latest)
-        due += self._interval[rows]
-        if not isinstance(rows, slice):  # of a slice the parts are the columns themselves
+        next_due += self._interval[rows]
+        if rows is due:  # of a slice the parts are the columns themselves
             for column, part in zip(columns, parts, strict=True):
                 column[rows] = part
-        numbers = self._ordinals[rows]
-        layout.lateness_flat[self._first_bin[rows] + lateness_bins(lateness)] += np.uint32(1)
-        layout.counts[Count.RTP_SENT] += len(numbers)
+        self._last_send_ns[rows] = send_ns
+        layout.counts[Count.RTP_SENT] += len(due)
         if sent.min() == 1:
             fresh = sent == 1
-            layout.started_ns[numbers[fresh]] = send_ns[fresh]
+            layout.started_ns[due[fresh]] = send_ns[fresh]
         if lateness.max() > self._late_limit_ns:
             behind = lateness > self._late_limit_ns
             self._late[rows] += behind
-            self._skip_turns(numbers[behind], done[behind])
+            self._skip_turns(due[behind], lot.done[lot.chunk][behind])
         large = self._large[rows]
         any_large = bool(large.any())
         if any_large:
             layout.large_sent[rows] += large
-        captured = self._captured[rows]
-        if captured.any():
-            wanted = captured if refused is None else captured & ~refused
-            for place in np.flatnonzero(wanted).tolist():
-                self._tap_row(int(numbers[place]), int(send_ns[place]))
-        if refused is not None:
-            layout.invalid[numbers[refused]] |= _SHORT_SEND
-            layout.counts[Count.SHORT_SENDS] += np.count_nonzero(refused)
-            numbers, seq, send_ns, large = (column[~refused] for column in (numbers, seq, send_ns, large))
-        layout.echo.sent(numbers, seq, send_ns, large=large if any_large else None)
+        if self._captured:
+            wanted = np.isin(due, list(self._captured))
+            for place in (wanted if lot.refused is None else wanted & ~lot.refused).nonzero()[0].tolist():
+                self._tap_row(int(due[place]), int(send_ns[place]))
+        if lot.refused is not None:
+            self._note_refused(due[lot.refused])
+            kept = ~lot.refused
+            due, seq, send_ns, large = (column[kept] for column in (due, seq, send_ns, large))
+        if self._refused:  # whose next numbers have a gap
+            layout.echo.sent(due, seq, send_ns, large=large if any_large else None)
+        else:
+            layout.echo.sent_next(due, sent - 1, send_ns, large=large if any_large else None)
+        version += 1
+
+    def _lateness(self, due: Array, lot: _Lot) -> tuple[Array, Array]:
+        """Return how late each packet was sent, and the bin of its histogram."""
+        earliest = due.min()
+        if earliest == due.max():  # as mostly: all were due at once, and those of a chunk are equally late
+            late = lot.done - earliest
+            return late[lot.chunk], lateness_bins(late)[lot.chunk]
+        lateness = lot.done[lot.chunk] - due
+        return lateness, lateness_bins(lateness)
+
+    def _note_refused(self, rows: Array) -> None:
+        """Mark rows whose packets the kernel refused for their own sake."""
+        self._layout.invalid[rows] |= _SHORT_SEND
+        self._layout.counts[Count.SHORT_SENDS] += len(rows)
+        self._refused.update(rows.tolist())
 
     def last_packet(self, row: int) -> tuple[int, int]:
         """Return a row's last packet's send time (CLOCK_REALTIME, ns) and its timestamp."""

@@ -173,7 +173,6 @@ class Station:
     def close(self) -> None:
         self.parent.close()
         self._channel.close()
-        self.engine._poll.close()
         for pair in self.pairs:
             pair.close()
 

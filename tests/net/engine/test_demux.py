@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge_monitor.net.engine.demux import Demux, Stranger
+from bridge_monitor.net.engine.demux import Demux, Stranger, key_of
 from bridge_monitor.net.engine.keymap import NO_ROW
 
 HOST, OTHER, THIRD = 0xC0000201, 0xC0000202, 0xC0000203  # 192.0.2.1–3
@@ -32,8 +32,14 @@ def demux() -> Demux:
 
 
 def _lookup(demux: Demux, *packets: tuple[int, int, int]) -> list[int]:
-    """Look up packets given as (pair, source, SSRC)."""
-    return demux.lookup(*(np.array(column, np.int64) for column in zip(*packets, strict=True))).tolist()
+    """Look up packets given as (pair, source, SSRC); what is found by an own SSRC is told to be ours, nothing else."""
+    key = np.array([key_of(pair, source) for pair, source, _ in packets])
+    ssrc = np.array([ssrc for _, _, ssrc in packets])
+    rows, own = demux.lookup(key, ssrc)
+    assert own.tolist() == [
+        row != NO_ROW and demux.own_ssrc[row] == packet[2] for row, packet in zip(rows, packets, strict=True)
+    ]
+    return rows.tolist()
 
 
 def _heard(*rows: int) -> np.ndarray:

@@ -219,6 +219,39 @@ def test_late_packets_of_ended_calls_crowd_out_nobody(
     assert (station.report(1).inbound.received, station.report(1).invalid) == (1, ())
 
 
+@pytest.mark.parametrize("echoes", [True, False])
+def test_late_packets_of_an_ended_call_are_not_the_next_one_s_on_its_row(
+    station: Any, new_peer: Any, plan_for: Plan, packets: Any, *, echoes: bool
+) -> None:
+    """A row is used again at once; the old call's echoes, the old room's stream and its reports stay the old one's."""
+    gone, peer = new_peer(), new_peer("127.9.9.9")
+    if echoes:
+        peer.echo()
+    station.begin(0, plan_for(gone, ssrc=1, first_seq=300, duration_seconds=0.4, report_wait_seconds=0.3))
+    station.run(1.2, gone)
+    assert station.finished(0)
+    station.told.clear()
+    unmatched = int(station.layout.counts[Count.UNMATCHED])
+    station.begin(0, plan_for(peer, ssrc=2, first_seq=300, report_wait_seconds=0.3))
+    for number in range(30):
+        _send(gone, station, packets.rtp(number, 160 * number, 77), gone.received[number % 20][0])
+        gone.rtcp.sendto(packets.receiver_report(77, 1, 300 + number), ("127.0.0.1", station.pairs[0].port + 1))
+        if not echoes:
+            _send(peer, station, packets.rtp(40 + number, 160 * number, 88))
+        station.run(0.02, peer)
+    station.run(2, peer)
+    report = station.report(0)
+    assert (report.packets_sent, report.invalid, report.unexpected_source) == (50, (), False)
+    if echoes:
+        assert report.inbound is None
+        assert (report.echo.received, report.echo.stray, report.echo.duplicates) == (50, 0, 0)
+    else:
+        assert report.echo is None
+        assert (report.inbound.received, report.inbound.ssrc, report.inbound.rejected) == (30, 88, 0)
+    assert report.peer is None or report.peer.packets_reported == 0
+    assert station.layout.counts[Count.UNMATCHED] - unmatched >= 60
+
+
 def test_payload_types_that_were_not_agreed_on(station: Any, new_peer: Any, plan_for: Plan, packets: Any) -> None:
     """A stream of another codec is none; single packets in the midst of ours leave no gap in its numbers."""
     wrong, mixed = new_peer(), new_peer()

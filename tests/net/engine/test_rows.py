@@ -40,12 +40,14 @@ def test_no_row_left_is_an_error_until_one_is_given_back() -> None:
     assert book.take("192.0.2.9") == rows[1]
 
 
-def test_a_row_given_back_is_the_last_of_its_port_to_be_used_again() -> None:
-    """What is still on its way to the old call then finds no new one there."""
-    book = RowBook(EngineSettings(rows=3, port_pairs=1))
-    first = book.take("a")
-    book.give_back(first)
-    assert [book.take("a") for _ in range(3)][-1] == first
+def test_the_lowest_free_row_of_a_port_is_used_first() -> None:
+    """So the rows in use lie together however many there are, and memory of those never needed stays untouched."""
+    book = RowBook(EngineSettings(rows=8, port_pairs=2))
+    rows = [book.take(f"192.0.2.{number}") for number in range(6)]
+    assert sorted(rows) == [0, 1, 2, 4, 5, 6]
+    for row in (2, 5, 0, 6):
+        book.give_back(row)
+    assert sorted(book.take("192.0.2.9") for _ in range(4)) == [0, 2, 5, 6]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
