@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,11 @@ _DROPS_SPACE: Final = 24
 PKTINFO_SPACE: Final = 32
 TOS_SPACE: Final = 24
 _CONTROL_SIZE: Final = _STAMP_SPACE + _DROPS_SPACE + PKTINFO_SPACE
+
+# For one entry: controllen and len of its mmsghdr, port and address of its sockaddr_in, its timespec.
+_HEADER_FACTS: Final = struct.Struct("=40xQ8xI")
+_NAME_FACTS: Final = struct.Struct("!2xHI")
+_STAMP: Final = struct.Struct("=16xqq")
 
 _NS: Final = 1_000_000_000
 NOT_NOW: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
@@ -143,6 +148,16 @@ def _check_data(data: Array, capacity: int, packet_size: int) -> Array:
     return data
 
 
+class Datagram(NamedTuple):
+    """A received datagram by itself: as `RecvBatch`'s columns, ``data`` as far as it was kept."""
+
+    src_ip: int
+    src_port: int
+    arrival_ns: int
+    data: bytes
+    drops: int
+
+
 class RecvBatch:
     """Up to ``capacity`` datagrams received at once, as columns; entries before the count returned are valid.
 
@@ -188,6 +203,9 @@ class RecvBatch:
         self._n_port = self._names["port"]
         self._words = self._control.view(np.int64)
         self._halves = self._control.view(np.uint32)
+        self._bytes = tuple(
+            array.view(np.uint8).data.cast("B") for array in (self._headers, self._names, self._control, self.data)
+        )
 
     def fill(self, fd: int, start: int = 0) -> int:
         """Receive what waits on ``fd`` into the entries from ``start``; return how many, 0 if nothing waits.
@@ -226,6 +244,36 @@ class RecvBatch:
             if self._pktinfo:
                 self.dst_ip[part] = self._halves[part, 14].byteswap()
         controllen[:] = _CONTROL_SIZE
+
+    def datagrams(self, count: int) -> list[Datagram]:
+        """Return what `fill` left in the first ``count`` entries; for a few of them quicker than columns."""
+        plain = _STAMP_SPACE + (PKTINFO_SPACE if self._pktinfo else 0)
+        headers, names, control, data = self._bytes
+        found = []
+        for place in range(count):
+            controllen, length = _HEADER_FACTS.unpack_from(headers, place * MMSGHDR.itemsize)
+            port, ip = _NAME_FACTS.unpack_from(names, place * SOCKADDR_IN.itemsize)
+            if controllen == plain:
+                seconds, rest = _STAMP.unpack_from(control, place * _CONTROL_SIZE)
+                arrival_ns, drops = seconds * _NS + rest, 0
+            else:
+                self.parse(place + 1, place)
+                arrival_ns, drops = self.arrival_ns.item(place), self.drops.item(place)
+            start = place * self._packet_size
+            kept = data[start : start + min(length, self._packet_size)].tobytes()
+            found.append(Datagram(ip, port, arrival_ns, kept, drops))
+        self._h_controllen[:count] = _CONTROL_SIZE
+        return found
+
+    def datagram(self, place: int) -> Datagram:
+        """Return a parsed entry by itself."""
+        return Datagram(
+            src_ip=self.src_ip.item(place),
+            src_port=self.src_port.item(place),
+            arrival_ns=self.arrival_ns.item(place),
+            data=self.data[place, : min(self.lengths.item(place), self._packet_size)].tobytes(),
+            drops=self.drops.item(place),
+        )
 
     def _parse_slowly(self, part: slice, controllen: Array) -> None:
         """Find each control message by its header: the kernel leaves out what it has not to tell."""

@@ -148,21 +148,21 @@ class ReceptionColumns:
             dlsr: Time since then, 1/65536 s.
         """
         state = self._rows[row].tolist()
-        if not state[_F.HIGHEST]:
+        highest, base, ssrc, rate, _, _, received, jitter = state[: _F.JITTER + 1]
+        if not highest:
             return None
-        expected = state[_F.EXPECTED_BEFORE] + state[_F.HIGHEST] - state[_F.BASE] + 1
-        lost = expected - state[_F.RECEIVED]
-        expected_since = expected - state[_F.EXPECTED_REPORTED]
-        lost_since = expected_since - (state[_F.RECEIVED] - state[_F.RECEIVED_REPORTED])
+        before, lost_before, expected_reported, received_reported, first_cycle = state[_F.EXPECTED_BEFORE :]
+        expected = before + highest - base + 1
+        expected_since = expected - expected_reported
+        lost_since = expected_since - (received - received_reported)
         self._rows[row, _F.EXPECTED_REPORTED] = expected
-        self._rows[row, _F.RECEIVED_REPORTED] = state[_F.RECEIVED]
-        cycles = (state[_F.HIGHEST] >> 16) - state[_F.FIRST_CYCLE]
+        self._rows[row, _F.RECEIVED_REPORTED] = received
         return ReportBlock(
-            ssrc=state[_F.SSRC],
+            ssrc=ssrc,
             fraction_lost=min(max(lost_since, 0) * 256 // expected_since, 255) if expected_since > 0 else 0,
-            cumulative_lost=lost - state[_F.LOST_BEFORE],
-            highest_sequence=(cycles << 16 | state[_F.HIGHEST] & 0xFFFF) & 0xFFFFFFFF,
-            jitter=(state[_F.JITTER] >> 4) * state[_F.RATE] // 1_000_000_000,
+            cumulative_lost=expected - received - lost_before,
+            highest_sequence=((highest >> 16) - first_cycle << 16 | highest & 0xFFFF) & 0xFFFFFFFF,
+            jitter=(jitter >> 4) * rate // 1_000_000_000,
             lsr=lsr,
             dlsr=dlsr,
         )

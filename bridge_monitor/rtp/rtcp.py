@@ -7,7 +7,9 @@ Owns the wire form of SR, RR, SDES and BYE; must not decide when a report is due
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge_monitor.errors import RtpSyntaxError
 
@@ -23,8 +25,7 @@ _SENDER_REPORT = struct.Struct("!BBHIQIII")
 _NEGATIVE_TOLERATED_SECONDS = 0.002  # LSR and DLSR round to 15 µs, some peers' DLSR to 1 ms
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
+class ReportBlock(NamedTuple):
     """One report block (RFC 3550 §6.4.1).
 
     Attributes:
@@ -45,12 +46,21 @@ class ReportBlock:
     lsr: int = 0
     dlsr: int = 0
 
+    @classmethod
+    def from_words(cls, words: Sequence[int]) -> ReportBlock:
+        """Return the block of six 32-bit words."""
+        ssrc, loss, highest, jitter, lsr, dlsr = words
+        lost = loss & 0xFFFFFF
+        return cls(ssrc, loss >> 24, lost - 0x1000000 if lost & 0x800000 else lost, highest, jitter, lsr, dlsr)
+
+    def words(self) -> tuple[int, int, int, int, int, int]:
+        """Return the block's six 32-bit words."""
+        ssrc, fraction, lost, highest, jitter, lsr, dlsr = self
+        return ssrc, fraction << 24 | max(-0x800000, min(0x7FFFFF, lost)) & 0xFFFFFF, highest, jitter, lsr, dlsr
+
     def to_bytes(self) -> bytes:
         """Return the 24 bytes of the block."""
-        lost = max(-0x800000, min(0x7FFFFF, self.cumulative_lost)) & 0xFFFFFF
-        return _BLOCK.pack(
-            self.ssrc, self.fraction_lost << 24 | lost, self.highest_sequence, self.jitter, self.lsr, self.dlsr
-        )
+        return _BLOCK.pack(*self.words())
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ def ntp_short(ntp: int) -> int:
 
 def ntp_short_from_unix_ns(unix_ns: int) -> int:
     """Return the middle 32 bits of the NTP time of CLOCK_REALTIME nanoseconds."""
-    return ntp_short(ntp_from_unix_ns(unix_ns))
+    return unix_ns * 65536 // 1_000_000_000 + (_NTP_EPOCH_SECONDS << 16) & 0xFFFFFFFF
 
 
 def dlsr_from_ns(delay_ns: int) -> int:
@@ -253,14 +263,9 @@ def _blocks(body: bytes, start: int, count: int) -> tuple[ReportBlock, ...]:
     """Read ``count`` blocks; what follows them is a profile's extension and is ignored (RFC 3550 §6.4.3)."""
     if len(body) < start + 24 * count:
         raise RtpSyntaxError("RTCP report shorter than its count of blocks")
-    blocks = []
-    for place in range(start, start + 24 * count, 24):
-        ssrc, loss, highest, jitter, lsr, dlsr = _BLOCK.unpack_from(body, place)
-        lost = loss & 0xFFFFFF
-        blocks.append(
-            ReportBlock(ssrc, loss >> 24, lost - (1 << 24) if lost & 0x800000 else lost, highest, jitter, lsr, dlsr)
-        )
-    return tuple(blocks)
+    return tuple(
+        ReportBlock.from_words(_BLOCK.unpack_from(body, place)) for place in range(start, start + 24 * count, 24)
+    )
 
 
 def _chunks(body: bytes, count: int) -> tuple[tuple[int, str], ...]:

@@ -153,6 +153,54 @@ def test_pktinfo_and_drop_count_together() -> None:
         assert batch.arrival_ns[0] > 0
 
 
+def test_datagrams_one_by_one_are_what_the_columns_say(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Also one that is longer than was kept; `datagram` takes a single one of a batch that was parsed."""
+    left, right = pair
+    before = time.time_ns()
+    for text in (b"first", b"", b"x" * 40, b"last"):
+        left.sendto(text, right.getsockname())
+    batch = mmsg.RecvBatch(8, 32)
+    assert batch.fill(right.fileno()) == 4
+    found = batch.datagrams(4)
+    assert [one.data for one in found] == [b"first", b"", b"x" * 32, b"last"]
+    assert {(mmsg.ip_text(one.src_ip), one.src_port) for one in found} == {left.getsockname()}
+    assert before <= found[0].arrival_ns <= found[-1].arrival_ns <= time.time_ns()
+    for text in (b"again", b"y" * 40):
+        left.sendto(text, right.getsockname())
+    assert batch.fill(right.fileno()) == 2
+    found = batch.datagrams(2)
+    # The kernel's structures still hold what came; only how much room there was has been written over.
+    batch._headers["controllen"][:2] = mmsg._STAMP_SPACE
+    batch.parse(2)
+    assert [batch.datagram(place) for place in (0, 1)] == found
+
+
+def test_datagrams_one_by_one_tell_what_was_dropped() -> None:
+    """With a drop count, or without a time, control messages lie elsewhere; the next batch is received as before."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.bind(("127.0.0.1", 0))
+        mmsg.enable_timestamps(server)
+        mmsg.enable_overflow_count(server)
+        for _ in range(50):
+            client.sendto(b"z" * 1000, server.getsockname())
+        batch = mmsg.RecvBatch(64, 1000)
+        kept = batch.fill(server.fileno())
+        assert len(batch.datagrams(kept)) == kept < 50
+        for _ in range(2):
+            client.sendto(b"after", server.getsockname())
+            (one,) = batch.datagrams(batch.fill(server.fileno()))
+            assert (one.data, one.drops) == (b"after", 50 - kept)
+            assert one.arrival_ns > 0
+        server.setsockopt(socket.SOL_SOCKET, mmsg.SO_TIMESTAMPNS, 0)
+        client.sendto(b"untimed", server.getsockname())
+        (one,) = batch.datagrams(batch.fill(server.fileno()))
+        assert (one.data, one.arrival_ns, one.drops) == (b"untimed", 0, 50 - kept)
+
+
 def test_several_sockets_in_one_batch(pair: tuple[socket.socket, socket.socket]) -> None:
     left, right = pair
     mmsg.enable_timestamps(left)

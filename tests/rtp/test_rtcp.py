@@ -162,6 +162,10 @@ class TestTimes:
     def test_ntp_seconds_wrap_in_2036(self):
         assert rtcp.ntp_from_unix_ns(2_085_978_496 * 1_000_000_000) == 0
 
+    @given(st.integers(0, 1 << 62))
+    def test_short_times_are_the_middle_of_whole_ones(self, unix_ns: int):
+        assert rtcp.ntp_short_from_unix_ns(unix_ns) == rtcp.ntp_short(rtcp.ntp_from_unix_ns(unix_ns))
+
     @given(st.integers(0, 1 << 62), st.integers(0, 30_000_000_000))
     def test_a_difference_of_short_times_is_the_delay(self, start: int, delay: int):
         """Within the 15 µs that 1/65536 s can tell."""

@@ -10,7 +10,8 @@ from bridge_monitor.net.engine import EngineSettings, MediaEngine, StreamPlan
 
 async def call() -> None:
     """Run one stream to its end."""
-    plan = StreamPlan.from_dict(json.loads(sys.argv[1]))
+    plain = json.loads(sys.argv[1])
+    plan = StreamPlan(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])})
     async with await MediaEngine.start(EngineSettings(rows=4, port_pairs=2)) as engine:
         leg = engine.reserve(plan.remote_host)
         engine.begin(leg, plan)

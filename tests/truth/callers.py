@@ -22,7 +22,7 @@ async def call(job: dict[str, Any]) -> None:
     async with await MediaEngine.start(EngineSettings.from_dict(settings)) as engine:
         legs = []
         for plain in job["plans"]:
-            plan = StreamPlan.from_dict(plain)
+            plan = StreamPlan(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])})
             legs.append(engine.reserve(plan.remote_host))
             engine.begin(legs[-1], plan)
         print(f"begun {engine.pid}", flush=True)  # noqa: T201 - the test waits for it

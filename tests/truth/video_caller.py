@@ -20,9 +20,10 @@ async def call(plan: VideoPlan, card: Card) -> None:
         print(json.dumps(asdict(await engine.finished(leg))))  # noqa: T201 - its only output
 
 
+plain = json.loads(sys.argv[1])
 asyncio.run(
     call(
-        VideoPlan.from_dict(json.loads(sys.argv[1])),
+        VideoPlan(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])}),
         pickle.loads(Path(sys.argv[2]).read_bytes()),  # noqa: S301 - the test wrote it
     )
 )

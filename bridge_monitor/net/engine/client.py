@@ -11,7 +11,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError, LocalProtocolError
 from bridge_monitor.net.engine import wire
@@ -111,7 +111,7 @@ class MediaEngine:
             loaded.close()
         self._cards[key] = shared = SharedCard(card)
         if self._process is not None:
-            self._process.send(shared.command, shared.fd)
+            self._process.send(wire.encode(shared.command), shared.fd)
 
     def begin(self, leg: Leg, plan: StreamPlan | VideoPlan) -> None:
         """Begin to send and to count.
@@ -128,16 +128,7 @@ class MediaEngine:
                 f"no test card was loaded for {plan.bitrate_bps} bit/s at {plan.frames_per_second} frames a second"
             )
         stream.begun = True
-        self._living().send(
-            {
-                "op": "begin",
-                "video": isinstance(plan, VideoPlan),
-                "row": leg.row,
-                "generation": leg.generation,
-                "reserved_ns": leg.reserved_ns,
-                "plan": plan.to_dict(),
-            }
-        )
+        self._living().send(wire.encode_begin(leg.row, leg.generation, leg.reserved_ns, plan))
 
     async def finished(self, leg: Leg) -> StreamReport:
         """Wait for the stream's end and return what was counted.
@@ -161,7 +152,7 @@ class MediaEngine:
         """End the stream now; `finished` then returns. Nothing happens if it is over or never began."""
         stream = self._find(leg)
         if stream is not None and stream.begun and not stream.finished.done() and self._process is not None:
-            self._process.send({"op": "stop", "row": leg.row, "generation": leg.generation})
+            self._process.send(wire.encode({"op": "stop", "row": leg.row, "generation": leg.generation}))
 
     def release(self, leg: Leg) -> None:
         """Give the row back, once its stream is over; it is stopped if it is not. May be called more than once."""
@@ -246,7 +237,7 @@ class MediaEngine:
         self._streams = {}
         process.listen(self._message, self._died)
         for card in self._cards.values():
-            process.send(card.command, card.fd)
+            process.send(wire.encode(card.command), card.fd)
 
     def _living(self) -> EngineProcess:
         if self._process is None:
@@ -270,34 +261,46 @@ class MediaEngine:
         self._rows.give_back(leg.row)
 
     def _message(self, data: bytes) -> None:
+        ends = wire.decode_finished(data)
+        for finished in ends:
+            self._stream_finished(finished)
+        if ends:
+            return
         captured = wire.decode_capture(data)
         if captured is not None:
             row, generation, packet = captured
-            stream = self._streams.get(row)
-            if stream is not None and stream.leg.generation == generation:
+            stream = self._stream_of(row, generation)
+            if stream is not None:
                 stream.captured.append(packet)
             return
-        self._stream_finished(wire.decode(data))
+        refused = wire.decode(data)
+        stream = self._stream_of(refused["row"], refused["generation"])
+        if stream is not None:
+            _fail(stream, LocalFaultError(f"the media engine did not begin the stream: {refused['reason']}"))
+            self._forget_released(stream)
 
-    def _stream_finished(self, message: dict[str, Any]) -> None:
-        stream = self._streams.get(message["row"])
-        if stream is None or stream.leg.generation != message["generation"]:
+    def _stream_finished(self, told: wire.Finished) -> None:
+        stream = self._stream_of(told.row, told.generation)
+        if stream is None:
             return
         if self._process is not None:
             # The row's figures stand still from now on until it is given back.
-            peer = wire.peer_from_dict(message["peer"])
-            report = self._process.layout.report(stream.leg.row, peer, now_ns=time.time_ns())
-            if "video" in message:
-                report = with_video(report, wire.video_from_dict(message["video"]))
-            stream.finished.set_result(report)
+            report = self._process.layout.report(told.row, told.peer, now_ns=time.time_ns())
+            stream.finished.set_result(with_video(report, told.video) if told.video else report)
+        self._forget_released(stream)
+
+    def _stream_of(self, row: int, generation: int) -> _Stream | None:
+        stream = self._streams.get(row)
+        return stream if stream is not None and stream.leg.generation == generation else None
+
+    def _forget_released(self, stream: _Stream) -> None:
         if stream.released:
             self._forget(stream.leg)
 
     def _fail_streams(self) -> None:
         for stream in self._streams.values():
             if not stream.finished.done():
-                stream.finished.set_exception(EngineDiedError("the media engine's process ended while the call was up"))
-                stream.finished.exception()  # a call that doesn't wait any more leaves no warning behind
+                _fail(stream, EngineDiedError("the media engine's process ended while the call was up"))
 
     def _died(self) -> None:
         self._process = None
@@ -317,6 +320,11 @@ class MediaEngine:
                 continue
             self._attach(process)
             return
+
+
+def _fail(stream: _Stream, error: LocalFaultError) -> None:
+    stream.finished.set_exception(error)
+    stream.finished.exception()  # a call that doesn't wait any more leaves no warning behind
 
 
 def with_video(report: StreamReport, video: VideoSummary) -> StreamReport:

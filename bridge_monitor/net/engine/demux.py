@@ -98,8 +98,10 @@ class Demux:
         self.own_ssrc[row] = ssrc
         self.peer_ssrc[row] = -1
         self.expected[row] = key
-        self.accepted[row] = False
-        self.accepted[row, list(accepted)] = True
+        types = self.accepted[row]
+        types[:] = False
+        for payload_type in accepted:
+            types[payload_type] = True
         self._foreign[row] = set()
         self._by_ssrc[pair << 32 | ssrc] = row
         self._ssrc_map.put(pair << 32 | ssrc, row)
@@ -118,29 +120,30 @@ class Demux:
     def remove(self, row: int, now_ns: int) -> None:
         """Forget a row; what still comes from its peer is nobody's for a while."""
         pair = row // self._rows_per_pair
-        mine = pair << 32 | int(self.own_ssrc[row])
+        mine = pair << 32 | self.own_ssrc.item(row)
         if self._by_ssrc.get(mine) == row:
             del self._by_ssrc[mine]
             self._ssrc_map.discard(mine)
-        keys = {int(self.expected[row]), *self._foreign.pop(row)}
+        keys = {self.expected.item(row), *self._foreign.pop(row)}
         self.own_ssrc[row] = self.peer_ssrc[row] = self.expected[row] = -1
         for key in keys:
             if self._keys.get(key) == row:
-                self._bury(key, now_ns)
+                self._bury(key, now_ns, shared=self.shared.item(row))
         while self._oldest_graves and self._oldest_graves[0][0] <= now_ns:
             until, key = self._oldest_graves.popleft()
             if self._graves.get(key) == until:
                 del self._graves[key]
 
-    def _bury(self, key: int, now_ns: int) -> None:
-        """Give a key to the call that had to share it; if there is none, let its packets be nobody's for a while."""
-        first = (key >> 48) * self._rows_per_pair  # a key is of one local port, and so are its heirs
-        heirs = np.flatnonzero(self.expected[first : first + self._rows_per_pair] == key)
-        if heirs.size:
-            heir = first + int(heirs[0])
-            self._keys[key] = heir
-            self._key_map.put(key, heir)
-            return
+    def _bury(self, key: int, now_ns: int, *, shared: bool) -> None:
+        """Give a key to a call that had to share it; if there is none, let its packets be nobody's for a while."""
+        if shared:
+            first = (key >> 48) * self._rows_per_pair  # a key is of one local port, and so are its heirs
+            heirs = np.flatnonzero(self.expected[first : first + self._rows_per_pair] == key)
+            if heirs.size:
+                heir = first + int(heirs[0])
+                self._keys[key] = heir
+                self._key_map.put(key, heir)
+                return
         del self._keys[key]
         self._key_map.discard(key)
         self._graves[key] = now_ns + _GRAVE_FOR_NS
@@ -215,12 +218,14 @@ class Demux:
                 self._keep(stranger)
         return adopted
 
+    def keeps_any(self, row: int) -> bool:
+        """Tell whether packets of unknown sources are kept that came to the row's local port."""
+        return bool(self._early[row // self._rows_per_pair])
+
     def early(self, row: int, since_ns: int, heard: Array) -> list[tuple[int, Stranger]]:
         """Return the packets that came since the row was reserved but before it began."""
         pair = row // self._rows_per_pair
         kept = self._early[pair]
-        if not kept:
-            return []
         horizon = max((stranger.arrival_ns for stranger in kept), default=0) - _EARLY_FOR_NS
         mine = [stranger for stranger in kept if stranger.arrival_ns > horizon and stranger.arrival_ns >= since_ns]
         others = [stranger for stranger in kept if horizon < stranger.arrival_ns < since_ns]

@@ -37,26 +37,25 @@ class KeyMap:
 
     def put(self, key: int, row: int) -> None:
         """Map a key (not negative) to a row, whatever it was mapped to before."""
-        places = self._places(key)
-        for table, place in enumerate(places):
-            if self._keys[table][place] == key:
-                self._rows[table][place] = row
-                return
-        if key not in self._overflow:
-            for table, place in enumerate(places):
-                if self._keys[table][place] == _EMPTY:
-                    self._keys[table][place] = key
-                    self._rows[table][place] = row
-                    return
-        self._overflow[key] = row
+        first, second = self._places(key)
+        here, there = self._keys[0].item(first), self._keys[1].item(second)
+        if here == key or (here == _EMPTY and there != key and key not in self._overflow):
+            self._keys[0][first] = key
+            self._rows[0][first] = row
+        elif there == key or (there == _EMPTY and key not in self._overflow):
+            self._keys[1][second] = key
+            self._rows[1][second] = row
+        else:
+            self._overflow[key] = row
 
     def discard(self, key: int) -> None:
         """Forget a key, if it is known."""
-        self._overflow.pop(key, None)
         for table, place in enumerate(self._places(key)):
-            if self._keys[table][place] == key:
+            if self._keys[table].item(place) == key:
                 self._keys[table][place] = _EMPTY
                 self._rows[table][place] = NO_ROW
+                return
+        self._overflow.pop(key, None)
 
     def find(self, keys: Ints) -> Ints:
         """Return the row of each key, `NO_ROW` where it is unknown."""
@@ -72,5 +71,7 @@ class KeyMap:
                     rows[at] = self._overflow.get(int(keys[at]), NO_ROW)
         return rows
 
-    def _places(self, key: int) -> list[int]:
-        return [(key * multiplier & _WORD) >> self._shift for multiplier in _MULTIPLIERS]
+    def _places(self, key: int) -> tuple[int, int]:
+        """Return a key's two places: it lies at one of them, or in the overflow."""
+        first, second = _MULTIPLIERS
+        return (key * first & _WORD) >> self._shift, (key * second & _WORD) >> self._shift

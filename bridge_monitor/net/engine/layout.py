@@ -73,6 +73,7 @@ _COLUMNS: Final = (
     ("unexpected_types", np.bool_, (128,), True),
 )
 _ALIGN: Final = 64
+_WORD: Final = 8
 
 
 class Layout:
@@ -126,13 +127,18 @@ class Layout:
     def __init__(self, rows: int, buffer: memoryview) -> None:
         place = 0
         self._cleared: list[Array] = []
+        words: list[int] = []
         for name, kind, shape, per_row in _COLUMNS:
             whole = (rows, *shape) if per_row else shape
             column: Array = np.ndarray(whole, kind, buffer, place)
             setattr(self, name, column)
-            if per_row and name != "version":
+            if per_row and not shape and column.itemsize == _WORD:
+                words.append(place)
+            elif per_row and name != "version":
                 self._cleared.append(column)
             place += _aligned(column.nbytes)
+        # The 8-byte columns lie together, at equal distances: a row of all of them is cleared at once.
+        self._words: Array = np.ndarray((len(words), rows), np.int64, buffer, words[0], (_aligned(rows * _WORD), _WORD))
         self.lateness_flat: Array = self.lateness.reshape(-1)
         self.reception = ReceptionColumns(rows, buffer=buffer[place:])
         place += _aligned(ReceptionColumns.bytes_needed(rows))
@@ -149,6 +155,7 @@ class Layout:
 
     def reset(self, row: int, first_seq: int) -> None:
         """Make a row new, for another call."""
+        self._words[:, row] = 0
         for column in self._cleared:
             column[row] = 0
         self.reception.reset(row)

@@ -10,10 +10,11 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from bridge_monitor.errors import LocalProtocolError
 from bridge_monitor.net import mmsg
 from bridge_monitor.net.engine import wire
 from bridge_monitor.net.engine.cards import CardTable
@@ -21,7 +22,7 @@ from bridge_monitor.net.engine.demux import Demux
 from bridge_monitor.net.engine.layout import Array, Count, Layout, Phase
 from bridge_monitor.net.engine.plan import CLOCK_STEP, ENGINE_STALLED, CapturedPacket, EngineSettings, StreamPlan
 from bridge_monitor.net.engine.ports import PortPair
-from bridge_monitor.net.engine.receiving import Receiver, RtcpDatagram
+from bridge_monitor.net.engine.receiving import Receiver
 from bridge_monitor.net.engine.reports import Reports
 from bridge_monitor.net.engine.sending import NEVER, Sender, invalid_bit
 from bridge_monitor.net.engine.video import VideoSender
@@ -39,6 +40,7 @@ _AT_ONCE: Final = 16
 _VIDEO_AT_ONCE: Final = 4
 """Of those that end so many with video: to judge its frames takes a millisecond or two."""
 
+_TELL: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _ENGINE_STALLED: Final = invalid_bit(ENGINE_STALLED)
 _CLOCK_STEP: Final = invalid_bit(CLOCK_STEP)
 
@@ -71,6 +73,7 @@ class Engine:
         self._channel = channel
         self._pairs = pairs
         self._outbox = wire.Outbox()
+        self._ended: list[bytes] = []
         self._stall_ns = round(settings.stall_limit_seconds * 1e9)
         self._step_ns = round(settings.clock_step_seconds * 1e9)
         self._layout = Layout(settings.rows, memory)
@@ -106,7 +109,8 @@ class Engine:
 
     def run(self) -> None:
         """Work until the parent closes its end or dies."""
-        self._tell({"event": "ready", "ports": [pair.port for pair in self._pairs]})
+        self._outbox.append(wire.encode({"event": "ready", "ports": [pair.port for pair in self._pairs]}))
+        self._flush()
         while not self._parent_gone:
             self.tick(self._wait())
 
@@ -133,7 +137,7 @@ class Engine:
         for row in self._overdue(now):
             self._time_passed(row, now)
         for command in commands:
-            self._obey(command)
+            self._obey(*command)
         self._flush()
         self._last_tick = now
 
@@ -215,19 +219,19 @@ class Engine:
         plan = self._plans[row]
         layout = self._layout
         echoed = layout.echo.received(row) > 0 and not plan.expect_report
-        if layout.phase[row] == Phase.TAIL and not echoed and not self._covered(row):
+        if layout.phase.item(row) == Phase.TAIL and not echoed and not self._covered(row):
             layout.phase[row] = Phase.AWAITING_REPORT
             self._deadline[row] = now + round(max(0.0, plan.report_wait_seconds - plan.tail_seconds) * 1e9)
             return
         self._finish(row)
 
     def _reported(self, row: int) -> None:
-        if self._layout.phase[row] == Phase.AWAITING_REPORT and self._covered(row):
+        if self._layout.phase.item(row) == Phase.AWAITING_REPORT and self._covered(row):
             self._finish(row)
 
     def _covered(self, row: int) -> bool:
         """Whether the peer's last report covers enough of what was sent."""
-        wanted = float(self._layout.sent[row]) * self._plans[row].report_coverage
+        wanted: float = self._layout.sent.item(row) * self._plans[row].report_coverage
         return self._reports.peer(row).packets_reported >= wanted
 
     def _finish(self, row: int) -> None:
@@ -244,8 +248,7 @@ class Engine:
         layout.phase[row] = Phase.DONE
         layout.version[row] += 1
         del self._plans[row]
-        told = {"event": "finished", "row": row, "generation": self._generations[row], "peer": wire.peer_to_dict(peer)}
-        self._tell(told | {"video": wire.video_to_dict(video)} if video else told)
+        self._ended.append(wire.encode_finished(row, self._generations[row], peer, video))
 
     def _stop_sending(self, row: int) -> VideoSummary | None:
         """Send no more of a row, and return what its pictures came to if it is one of video."""
@@ -266,9 +269,9 @@ class Engine:
 
     # --- the parent --------------------------------------------------------------------------------------------------
 
-    def _read_commands(self) -> list[dict[str, Any]]:
-        """Return what the parent has sent; its end is noted."""
-        commands: list[dict[str, Any]] = []
+    def _read_commands(self) -> list[tuple[bytes, tuple[int, ...]]]:
+        """Return what the parent has sent, each command with its open files; its end is noted."""
+        commands: list[tuple[bytes, tuple[int, ...]]] = []
         while len(commands) < _AT_ONCE:
             try:
                 data, fds = wire.receive(self._channel)
@@ -279,31 +282,38 @@ class Engine:
             if not data:
                 self._parent_gone = True
                 break
-            commands.append(wire.decode(data) | {"fds": fds})
+            commands.append((data, fds))
         return commands
 
-    def _obey(self, command: dict[str, Any]) -> None:
+    def _obey(self, data: bytes, fds: tuple[int, ...]) -> None:
+        begin = wire.decode_begin(data)
+        if begin is not None:
+            row, generation, reserved_ns, plan = begin
+            if isinstance(plan, LocalProtocolError):
+                refused = {"event": "refused", "row": row, "generation": generation, "reason": str(plan)}
+                self._outbox.append(wire.encode(refused))
+            else:
+                self.begin(row, generation, plan, reserved_ns)
+            return
+        command = wire.decode(data)
         if command["op"] == "card":
-            (fd,) = command["fds"]
+            (fd,) = fds
             table = CardTable(fd, command["counts"])
             os.close(fd)
             self._video.load(table, command["bitrate_bps"], command["frames_per_second"])
             return
         row, generation = command["row"], command["generation"]
-        if command["op"] == "begin":
-            plan = (VideoPlan if command.get("video") else StreamPlan).from_dict(command["plan"])
-            self.begin(row, generation, plan, command["reserved_ns"])
-        elif row in self._plans and self._generations[row] == generation:
+        if row in self._plans and self._generations[row] == generation:
             self._finish(row)
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._outbox.append(wire.encode(message))
-        self._flush()
-
     def _flush(self) -> None:
+        """Tell the parent what there is to tell: the ends of a tick together, as far as it takes them now."""
+        for start in range(0, len(self._ended), wire.ENDS_AT_ONCE):
+            self._outbox.append(b"".join(self._ended[start : start + wire.ENDS_AT_ONCE]))
+        self._ended.clear()
         while self._outbox:
             try:
-                self._channel.send(self._outbox[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._channel.send(self._outbox[0], _TELL)
             except BlockingIOError:
                 return
             except ConnectionError:
@@ -327,8 +337,8 @@ class Engine:
         source = (mmsg.ip_text(remote[0]), remote[1])
         self._capture(row, source, data, sent=False, rtcp=False, time_ns=time_ns, length=length)
 
-    def _tap_received_rtcp(self, row: int, datagram: RtcpDatagram) -> None:
-        remote = (mmsg.ip_text(datagram.source_ip), datagram.source_port)
+    def _tap_received_rtcp(self, row: int, datagram: mmsg.Datagram) -> None:
+        remote = (mmsg.ip_text(datagram.src_ip), datagram.src_port)
         self._capture(
             row, remote, datagram.data, sent=False, rtcp=True, time_ns=datagram.arrival_ns, length=len(datagram.data)
         )

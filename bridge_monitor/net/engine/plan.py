@@ -31,6 +31,20 @@ CLOCK_STEP: Final = "clock_step"
 INVALID_REASONS: Final = (SEND_LATE, SHORT_SEND, SOCKET_OVERFLOW, ENGINE_STALLED, CLOCK_STEP, PORT_SHARED)
 """Why a row's figures are not to be believed; each one's place is its bit in the row's flags."""
 
+_PLACE_RANGES: Final = (
+    ("rtp_port", 1, 65535),
+    ("rtcp_port", 1, 65535),
+    ("ssrc", 0, 0xFFFFFFFF),
+    ("first_seq", 0, 0xFFFF),
+    ("first_timestamp", 0, 0xFFFFFFFF),
+    ("dscp", 0, 63),
+)
+_AUDIO_RANGES: Final = (
+    ("ptime_ms", 5, 180),
+    ("large_payload_bytes", 1, MAX_PAYLOAD_BYTES),
+    ("large_packets", 0, 10_000),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
@@ -159,16 +173,11 @@ class StreamPlan:
             raise LocalProtocolError(f"stream plan: {problem}")
 
     def _problems(self) -> list[str]:
-        """Return what the engine could not carry out; its process must never meet it."""
+        """Return what the engine could not carry out."""
         problems = place_problems(self)
         if self.codec not in SILENCE:
             problems.append(f"codec {self.codec!r} is none of {', '.join(SILENCE)}")
-        ranges = (
-            ("ptime_ms", self.ptime_ms, 5, 180),
-            ("large_payload_bytes", self.large_payload_bytes, 1, MAX_PAYLOAD_BYTES),
-            ("large_packets", self.large_packets, 0, 10_000),
-        )
-        return problems + number_problems(ranges)
+        return problems + number_problems(self, _AUDIO_RANGES)
 
     @property
     def payload_bytes(self) -> int:
@@ -180,15 +189,6 @@ class StreamPlan:
         """Ordinary packets to send, at least one."""
         return max(1, round(self.duration_seconds * 1000 / self.ptime_ms))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the plain form."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> StreamPlan:
-        """Rebuild from `to_dict`'s form, also after JSON."""
-        return cls(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])})
-
 
 def place_problems(plan: StreamPlan | VideoPlan) -> list[str]:
     """Return what is wrong with addresses and numbers that plans of audio and of video have."""
@@ -199,23 +199,21 @@ def place_problems(plan: StreamPlan | VideoPlan) -> list[str]:
             socket.inet_pton(socket.AF_INET, host)
         except (OSError, ValueError):
             problems.append(f"{name} {host!r} is no IPv4 address")
-    ranges = (
-        ("rtp_port", plan.rtp_port, 1, 65535),
-        ("rtcp_port", plan.rtcp_port, 1, 65535),
-        ("ssrc", plan.ssrc, 0, 0xFFFFFFFF),
-        ("first_seq", plan.first_seq, 0, 0xFFFF),
-        ("first_timestamp", plan.first_timestamp, 0, 0xFFFFFFFF),
-        ("dscp", plan.dscp, 0, 63),
-    )
-    problems += number_problems(ranges)
-    if not all(0 <= number <= 127 for number in (plan.payload_type, *plan.accepted_payload_types)):
+    problems += number_problems(plan, _PLACE_RANGES)
+    types = plan.payload_type, *plan.accepted_payload_types
+    if min(types) < 0 or max(types) > 127:
         problems.append("payload types are outside 0–127")
     return problems
 
 
-def number_problems(ranges: Iterable[tuple[str, int, int, int]]) -> list[str]:
-    """Return which of the (name, value, lowest, highest) lie outside their ranges."""
-    return [f"{name} {value} is outside {low}–{high}" for name, value, low, high in ranges if not low <= value <= high]
+def number_problems(plan: StreamPlan | VideoPlan, ranges: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Return which of the plan's numbers (name, lowest, highest) lie outside their ranges."""
+    problems = []
+    for name, low, high in ranges:
+        number = getattr(plan, name)
+        if not low <= number <= high:
+            problems.append(f"{name} {number} is outside {low}–{high}")
+    return problems
 
 
 @dataclass(frozen=True, slots=True)

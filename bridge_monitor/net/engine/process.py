@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError
 from bridge_monitor.net.engine import wire
@@ -72,8 +72,8 @@ class EngineProcess:
         self._on_death = on_death
         self._loop.add_reader(self._channel, self._read)
 
-    def send(self, command: dict[str, Any], *fds: int) -> None:
-        """Send a command, and with it open files; it waits here while the engine doesn't read.
+    def send(self, command: bytes, *fds: int) -> None:
+        """Send a command (`wire`), and with it open files; it waits here while the engine doesn't read.
 
         Raises:
             EngineDiedError: The process has ended.
@@ -81,7 +81,7 @@ class EngineProcess:
         if self._channel.fileno() < 0:
             raise EngineDiedError("the media engine's process has ended")
         # Duplicates: the caller may close his while these still wait.
-        self._outbox.append((wire.encode(command), [os.dup(fd) for fd in fds]))
+        self._outbox.append((command, [os.dup(fd) for fd in fds]))
         self._write()
 
     async def close(self) -> None:

@@ -6,7 +6,6 @@ Owns the receive buffers and the way from a datagram to a row's figures; must no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,17 +29,6 @@ _ROUNDS: Final = 4
 
 _SOCKET_OVERFLOW: Final = invalid_bit(SOCKET_OVERFLOW)
 _PORT_SHARED: Final = invalid_bit(PORT_SHARED)
-
-
-@dataclass(frozen=True, slots=True)
-class RtcpDatagram:
-    """An RTCP datagram as it came."""
-
-    pair: int
-    source_ip: int
-    source_port: int
-    arrival_ns: int
-    data: bytes
 
 
 class Packets(NamedTuple):
@@ -72,7 +60,7 @@ class Receiver:
         layout: Where the rows' figures are kept.
         pairs: The sockets.
         demux: The tables.
-        on_rtcp: Is given each RTCP datagram, whichever port it came to (RFC 5761).
+        on_rtcp: Is given local port pair and datagram of all RTCP, whichever port it came to (RFC 5761).
         tap: Is given the packets of captured rows.
 
     Attributes:
@@ -86,7 +74,7 @@ class Receiver:
         pairs: Sequence[PortPair],
         demux: Demux,
         *,
-        on_rtcp: Callable[[RtcpDatagram], None],
+        on_rtcp: Callable[[int, mmsg.Datagram], None],
         tap: ReceivedTap,
     ) -> None:
         self._layout = layout
@@ -114,9 +102,10 @@ class Receiver:
 
     def begin(self, row: int, since_ns: int) -> None:
         """Count what came for a row before it began."""
-        heard = self._layout.first_rtp_ns != 0
-        given = self._demux.early(row, since_ns, heard)
-        self._count_strangers(given)
+        given: list[tuple[int, Stranger]] = []
+        if self._demux.keeps_any(row):
+            given = self._demux.early(row, since_ns, self._layout.first_rtp_ns != 0)
+            self._count_strangers(given)
         # What is kept of a stream is its end, without a gap; only a room of which nothing is left may look silent.
         if not given and self._demux.lost_early(row, since_ns):
             self._layout.invalid[row] |= _SOCKET_OVERFLOW
@@ -199,7 +188,7 @@ class Receiver:
         for place, ends, begins in zip(places.tolist(), marker.tolist(), starts.tolist(), strict=True):
             pair, source = divmod(int(key[place]), 1 << 48)
             if headers.rtcp[place]:
-                self._on_rtcp(self._rtcp_datagram(place, pair))
+                self._on_rtcp(pair, batch.datagram(place))
             elif headers.valid[place]:
                 strangers.append(
                     Stranger(
@@ -282,24 +271,13 @@ class Receiver:
             layout.invalid[np.isin(demux.expected, demux.expected[rows[mixed]])] |= _PORT_SHARED
 
     def _read_rtcp(self, fds: Sequence[int]) -> None:
-        """Read the RTCP sockets, which have a datagram or two each: together, since a batch costs more than they do."""
-        while fds:
-            segments, fds = self._fill(fds)
-            place = 0
-            for fd, count in segments:
-                for at in range(place, place + count):
-                    self._on_rtcp(self._rtcp_datagram(at, self._rtcp[fd]))
-                place += count
-
-    def _rtcp_datagram(self, place: int, pair: int) -> RtcpDatagram:
-        batch = self._batch
-        return RtcpDatagram(
-            pair=pair,
-            source_ip=int(batch.src_ip[place]),
-            source_port=int(batch.src_port[place]),
-            arrival_ns=int(batch.arrival_ns[place]),
-            data=batch.data[place, : min(int(batch.lengths[place]), _PACKET_SIZE)].tobytes(),
-        )
+        """Read the RTCP sockets, which have a datagram or two each."""
+        for fd in fds:
+            pair = self._rtcp[fd]
+            for datagram in self._batch.datagrams(self._batch.fill(fd)):
+                if datagram.drops:
+                    self._note_drops(fd, datagram.drops)
+                self._on_rtcp(pair, datagram)
 
     def _check_drops(self, segments: Sequence[tuple[int, int]]) -> None:
         """Mark the rows of a socket whose buffer has overflowed."""
@@ -307,15 +285,18 @@ class Receiver:
             return  # the kernel tells the count only once it isn't zero
         start = 0
         for fd, count in segments:
-            told = int(self._batch.drops[start : start + count].max())
+            self._note_drops(fd, int(self._batch.drops[start : start + count].max()))
             start += count
-            before = self._drops.get(fd, 0)
-            if told > before:
-                self._drops[fd] = told
-                self._layout.counts[Count.SOCKET_OVERFLOWS] += told - before
-                pair = self._rtp.get(fd, self._rtcp.get(fd, 0))
-                rows = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
-                self._layout.invalid[rows] |= _SOCKET_OVERFLOW
+
+    def _note_drops(self, fd: int, told: int) -> None:
+        """Mark the rows of a socket that has dropped so many in all, if these are more than before."""
+        before = self._drops.get(fd, 0)
+        if told > before:
+            self._drops[fd] = told
+            self._layout.counts[Count.SOCKET_OVERFLOWS] += told - before
+            pair = self._rtp.get(fd, self._rtcp.get(fd, 0))
+            rows = slice(pair * self._rows_per_pair, (pair + 1) * self._rows_per_pair)
+            self._layout.invalid[rows] |= _SOCKET_OVERFLOW
 
     def _tap_batch(self, rows: Array, known: Array) -> None:
         batch = self._batch

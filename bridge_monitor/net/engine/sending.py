@@ -100,6 +100,8 @@ class Sender:
         self.marks = Marks(pairs, settings.source_host)
         self._batch = mmsg.SendBatch(rows, HEADER_BYTES, pktinfo=True, tos=True, tails=True)
         self._headers: Array = self._batch.data[:, :HEADER_BYTES].view(RTP_HEADER)[:, 0]
+        self._headers["vpxcc"] = 0x80
+        self._header_type, self._header_ssrc = self._headers["m_pt"], self._headers["ssrc"]
         self._header_seq = self._headers["seq"]
         self._header_timestamp = self._headers["timestamp"]
         self._payloads = {
@@ -110,6 +112,7 @@ class Sender:
             for codec, silence in SILENCE.items()
             for tone in (False, True)
         }
+        self._payload_addresses = {kind: payload.ctypes.data for kind, payload in self._payloads.items()}
 
         self._ordinals = np.arange(rows)
         self._pair_of = self._ordinals // self._rows_per_pair
@@ -135,17 +138,18 @@ class Sender:
             plan: What to send.
             now: CLOCK_MONOTONIC, ns.
         """
-        payload = self._payloads[plan.codec, plan.tone]
-        header = self._headers[row]
-        header["vpxcc"], header["m_pt"], header["ssrc"] = 0x80, plan.payload_type, plan.ssrc
+        self._header_type[row] = plan.payload_type
+        self._header_ssrc[row] = plan.ssrc
         batch = self._batch
         batch.dst_ip[row] = mmsg.ip_number(plan.remote_host)
         batch.dst_port[row] = plan.rtp_port
-        batch.src_ip[row] = mmsg.ip_number(plan.source_host or self._source_host)
-        batch.tos[row] = plan.dscp << 2
-        plain = self.marks.suffice(row // self._rows_per_pair, plan.dscp, plan.source_host)
-        batch.control_lengths[row] = 0 if plain else batch.control_size
-        batch.tail_address[row] = payload.ctypes.data
+        if self.marks.suffice(row // self._rows_per_pair, plan.dscp, plan.source_host):
+            batch.control_lengths[row] = 0
+        else:
+            batch.src_ip[row] = mmsg.ip_number(plan.source_host or self._source_host)
+            batch.tos[row] = plan.dscp << 2
+            batch.control_lengths[row] = batch.control_size
+        batch.tail_address[row] = self._payload_addresses[plan.codec, plan.tone]
         self._plans[row] = plan
         self._first_seq[row] = plan.first_seq
         self._timestamp[row] = plan.first_timestamp
@@ -166,9 +170,9 @@ class Sender:
         self.next_due[row] = NEVER
         self._captured.discard(row)
         self._refused.discard(row)
-        sent = int(self._layout.sent[row])
-        worst = int(self._layout.lateness_max_ns[row])
-        if self._late[row] > sent * LATE_SHARE or worst > MUCH_TOO_LATE * self._late_limit_ns:
+        sent = self._layout.sent.item(row)
+        worst = self._layout.lateness_max_ns.item(row)
+        if self._late.item(row) > sent * LATE_SHARE or worst > MUCH_TOO_LATE * self._late_limit_ns:
             self._layout.invalid[row] |= _SEND_LATE
 
     def tick(self, now: int, offset: int) -> list[int]:
@@ -317,11 +321,11 @@ class Sender:
 
     def last_packet(self, row: int) -> tuple[int, int]:
         """Return a row's last packet's send time (CLOCK_REALTIME, ns) and its timestamp."""
-        return int(self._last_send_ns[row]), int(self._header_timestamp[row])
+        return self._last_send_ns.item(row), self._header_timestamp.item(row)
 
     def octets(self, row: int) -> int:
         """Return the bytes of payload sent of a row: G.711 has a byte a sample."""
-        return int(self._timestamp[row]) - self._plans[row].first_timestamp
+        return int(self._timestamp.item(row)) - self._plans[row].first_timestamp
 
     def _is_last(self, row: int) -> bool:
         """Whether a row at its limit is through; if not, it goes on with its large packets."""

@@ -5,8 +5,7 @@ Owns its shape and checks; must not import asyncio or numpy, since both sides re
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import LocalProtocolError
@@ -19,6 +18,11 @@ HIGHEST_BITRATE: Final = 14_000_000
 LOWEST_BITRATE: Final = 64_000
 HIGHEST_FRAME_RATE: Final = 30
 """What level 3.1 allows at the card's largest size, 1280×720."""
+
+_RANGES: Final = (
+    ("bitrate_bps", LOWEST_BITRATE, HIGHEST_BITRATE),
+    ("frames_per_second", 1, HIGHEST_FRAME_RATE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +74,10 @@ class VideoPlan:
     source_host: str | None = None
 
     def __post_init__(self) -> None:
-        ranges = (
-            ("bitrate_bps", self.bitrate_bps, LOWEST_BITRATE, HIGHEST_BITRATE),
-            ("frames_per_second", self.frames_per_second, 1, HIGHEST_FRAME_RATE),
-        )
-        for problem in (*place_problems(self), *number_problems(ranges)):
+        for problem in (*place_problems(self), *number_problems(self, _RANGES)):
             raise LocalProtocolError(f"video plan: {problem}")
 
     @property
     def frames(self) -> int:
         """Frames to send, at least one."""
         return max(1, round(self.duration_seconds * self.frames_per_second))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the plain form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> VideoPlan:
-        """Rebuild from `to_dict`'s form, also after JSON."""
-        return cls(**{**plain, "accepted_payload_types": tuple(plain["accepted_payload_types"])})

@@ -115,6 +115,7 @@ class Station:
         self.engine = Engine(settings, memoryview(self._memory), self._channel, self.pairs, clocks=self.clock.clocks)
         self._generation = 0
         self.told: list[dict[str, Any]] = []
+        self.ends: list[wire.Finished] = []
         self.captured: list[bytes] = []
 
     def load(self, card: Card) -> None:
@@ -127,15 +128,8 @@ class Station:
     def begin(self, row: int, plan: StreamPlan | VideoPlan, reserved_ns: int | None = None) -> int:
         """Command the engine as its parent does; return the generation."""
         self._generation += 1
-        command = {
-            "op": "begin",
-            "video": isinstance(plan, VideoPlan),
-            "row": row,
-            "generation": self._generation,
-            "reserved_ns": time.time_ns() if reserved_ns is None else reserved_ns,
-            "plan": plan.to_dict(),
-        }
-        self.parent.send(json.dumps(command).encode())
+        since = time.time_ns() if reserved_ns is None else reserved_ns
+        self.parent.send(wire.encode_begin(row, self._generation, since, plan))
         self.engine.tick()
         return self._generation
 
@@ -156,19 +150,23 @@ class Station:
                 data = self.parent.recv(wire.MAX_MESSAGE)
             except BlockingIOError:
                 return
+            ends = wire.decode_finished(data)
+            self.ends += ends
+            if ends:
+                continue
             if data[:1] == b"{":
                 self.told.append(json.loads(data))
             else:
                 self.captured.append(data)
 
     def finished(self, row: int) -> bool:
-        return any(message["event"] == "finished" and message["row"] == row for message in self.told)
+        return any(ended.row == row for ended in self.ends)
 
     def report(self, row: int) -> StreamReport:
         """Return what the parent would make of the row once it was told "finished"."""
-        (message,) = [one for one in self.told if one["event"] == "finished" and one["row"] == row]
-        report = self.layout.report(row, wire.peer_from_dict(message["peer"]), now_ns=0)
-        return with_video(report, wire.video_from_dict(message["video"])) if "video" in message else report
+        (ended,) = [one for one in self.ends if one.row == row]
+        report = self.layout.report(row, ended.peer, now_ns=0)
+        return with_video(report, ended.video) if ended.video else report
 
     def close(self) -> None:
         self.parent.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError, LocalProtocolError, PortsExhaustedError
-from bridge_monitor.net.engine import EngineSettings, Leg, MediaEngine, StreamPlan, VideoPlan
+from bridge_monitor.net.engine import EngineSettings, Leg, MediaEngine, StreamPlan, VideoPlan, wire
 from bridge_monitor.net.engine import client as client_module
 from bridge_monitor.net.engine.plan import ENGINE_STALLED
 from bridge_monitor.net.engine.process import EngineProcess
@@ -150,6 +150,27 @@ async def test_a_stream_begins_once(engine: MediaEngine, echo: Echo) -> None:
     with pytest.raises(LocalProtocolError, match="begun before"):
         engine.begin(leg, _plan(echo))
     assert (await engine.finished(leg)).packets_sent == 20
+
+
+async def test_a_stream_that_the_engine_refuses_is_our_fault(
+    engine: MediaEngine, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours must not take the other calls with it; the row can be used again."""
+    begin = wire.encode_begin
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "encode_begin", lambda *facts: begin(*facts)[:-3])
+        kept, left = engine.reserve("127.0.0.1"), engine.reserve("127.0.0.1")
+        for leg in (kept, left):
+            engine.begin(leg, _plan(echo))
+    engine.release(left)
+    with pytest.raises(LocalFaultError, match="did not begin the stream: no plan"):
+        await engine.finished(kept)
+    await _until(lambda: len(engine._rows) == 1)
+    engine.release(kept)
+    leg = engine.reserve("127.0.0.1")
+    engine.begin(leg, _plan(echo))
+    assert (await engine.finished(leg)).packets_sent == 20
+    assert engine.stats().restarts == 0
 
 
 async def test_captured_packets_are_handed_over_once(engine: MediaEngine, echo: Echo) -> None:

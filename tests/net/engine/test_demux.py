@@ -102,7 +102,9 @@ class TestLatching:
         early = _stranger(OTHER, 6000, at=SECOND)
         assert demux.adopt([early], _heard()) == []
         demux.add(1, ssrc=101, source=_source(OTHER, 6000), accepted=(0,))
+        assert demux.keeps_any(1)
         assert demux.early(1, 0, _heard()) == [(1, early)]
+        assert not demux.keeps_any(1)
         assert _lookup(demux, (0, _source(OTHER, 6000), 7)) == [1]
 
     def test_a_stranger_that_comes_again_after_a_pause_is_strange_once_more(self, demux: Demux) -> None:

@@ -123,7 +123,7 @@ def test_what_was_not_agreed_on_is_not_measured(hear: Any) -> None:
 
 def test_a_row_used_again_begins_anew(hear: Any, station: Any, new_peer: Any, plan_for: Plan) -> None:
     assert hear(packet(number, MILLIWATT) for number in range(60)).level is not None
-    station.told.clear()
+    station.ends.clear()
     peer = new_peer()
     station.begin(0, plan_for(peer, report_wait_seconds=0.1))
     station.run(1.5, peer)

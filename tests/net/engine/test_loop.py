@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bridge_monitor.net.engine import wire
 from bridge_monitor.net.engine.layout import Count, Phase
 from bridge_monitor.net.engine.loop import clock_offset
 from bridge_monitor.net.engine.plan import CLOCK_STEP, ENGINE_STALLED, StreamPlan
@@ -29,7 +30,7 @@ class TestLife:
         report = station.report(0)
         assert (report.ended_ns - report.started_ns) / 1e9 == pytest.approx(0.98 + 0.3, abs=0.02)
         assert station.layout.phase[0] == Phase.DONE
-        assert station.told[0] == {"event": "finished", "row": 0, "generation": 1, "peer": None}
+        assert station.ends[0] == (0, 1, None, None)
 
     def test_on_a_long_way_the_tail_is_longer_by_the_round_trip(
         self, station: Any, new_peer: Any, plan_for: Plan, monkeypatch: pytest.MonkeyPatch
@@ -54,8 +55,8 @@ class TestLife:
         assert station.layout.phase[0] == Phase.AWAITING_REPORT
         peer.rtcp.sendto(packets.receiver_report(7, 0x0BADCAFE, 149), ("127.0.0.1", station.pairs[0].port + 1))
         station.run(0.099, peer, step_ms=99)
-        assert [message["event"] for message in station.told] == ["finished"]
-        assert station.told[0]["peer"]["packets_reported"] == 50
+        assert [ended.row for ended in station.ends] == [0]
+        assert station.report(0).peer.packets_reported == 50
 
     def test_without_echo_a_report_is_awaited_but_not_for_ever(
         self, station: Any, new_peer: Any, plan_for: Plan
@@ -107,13 +108,13 @@ class TestLife:
         peer.echo()
         first = station.begin(0, plan_for(peer, duration_seconds=0.1))
         station.run(1, peer)
-        station.told.clear()
+        station.ends.clear()
         station.begin(0, plan_for(peer))
         for row in (0, 3):
             station.parent.send(json.dumps({"op": "stop", "row": row, "generation": first}).encode())
         station.run(2, peer)
         assert station.report(0).packets_sent == 50
-        assert [message["row"] for message in station.told] == [0]
+        assert [ended.row for ended in station.ends] == [0]
 
     def test_a_row_used_again_knows_nothing_of_its_last_call(
         self, station: Any, new_peer: Any, plan_for: Plan, packets: Any
@@ -125,7 +126,7 @@ class TestLife:
         peer.rtp.sendto(packets.rtp(2, 2, 1), ("127.0.0.1", station.pairs[0].port))
         station.run(2, peer, step_ms=10)
         assert station.report(0).inbound is not None
-        station.told.clear()
+        station.ends.clear()
         station.begin(0, plan_for(other, ssrc=5, first_seq=40000))
         station.run(2, other)
         report = station.report(0)
@@ -156,9 +157,8 @@ class TestLife:
         peer = new_peer()
         peer.echo()
         for row in range(40):
-            plan = plan_for(peer, ssrc=row + 1, duration_seconds=1.5).to_dict()
-            command = {"op": "begin", "row": row, "generation": 1, "reserved_ns": 0, "plan": plan}
-            station.parent.send(json.dumps(command).encode())
+            plan = plan_for(peer, ssrc=row + 1, duration_seconds=1.5)
+            station.parent.send(wire.encode_begin(row, 1, 0, plan))
         begun, reported, ended = [], [], []
         for _ in range(1000):
             station.run(0.002, peer)
@@ -234,6 +234,20 @@ class TestParent:
         worker.join(5)
         assert not worker.is_alive()
 
+    def test_a_stream_that_can_t_be_carried_out_is_refused_and_hurts_no_other(
+        self, station: Any, new_peer: Any, plan_for: Plan
+    ) -> None:
+        peer = new_peer()
+        peer.echo()
+        station.begin(0, plan_for(peer))
+        whole = wire.encode_begin(1, 77, 0, plan_for(peer))
+        station.parent.send(whole[:-4])
+        station.run(2, peer)
+        assert [(told["event"], told["row"], told["generation"]) for told in station.told] == [("refused", 1, 77)]
+        assert "no plan" in station.told[0]["reason"]
+        assert station.report(0).echo.received == 50
+        assert station.layout.phase[1] == Phase.IDLE
+
     def test_an_idle_engine_ends_too(self, station: Any) -> None:
         worker = threading.Thread(target=station.engine.run)
         worker.start()
@@ -269,4 +283,4 @@ class TestParent:
         station.begin(0, plan_for(peer, capture=True, report_wait_seconds=0.3))
         station.run(2, peer)
         assert station.layout.counts[Count.CAPTURES_DROPPED] == 42  # 50 packets, SR, and SR with BYE
-        assert len(station.engine._outbox) == 11
+        assert (len(station.engine._outbox), len(station.engine._ended)) == (10, 1)

@@ -16,6 +16,7 @@ import pytest
 
 from bridge_monitor.errors import EngineDiedError, LocalFaultError
 from bridge_monitor.net.engine import process as process_module
+from bridge_monitor.net.engine import wire
 from bridge_monitor.net.engine.plan import EngineSettings
 from bridge_monitor.net.engine.process import EngineProcess
 
@@ -54,7 +55,7 @@ async def test_a_process_that_is_closed_is_gone() -> None:
     await child.close()
     assert _ended(child.pid)
     with pytest.raises(EngineDiedError):
-        child.send({})
+        child.send(b"{}")
 
 
 async def test_ports_that_can_t_be_had_are_told_as_the_child_told_them() -> None:
@@ -105,7 +106,7 @@ async def test_commands_wait_while_the_child_does_not_read() -> None:
     child.listen(told.append, lambda: None)
     os.kill(child.pid, signal.SIGSTOP)
     for number in range(3000):
-        child.send({"op": "stop", "row": number, "generation": 0})
+        child.send(wire.encode({"op": "stop", "row": number, "generation": 0}))
     waiting = len(child._outbox)
     assert waiting > 0
     os.kill(child.pid, signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -83,6 +84,36 @@ class TestWhatWeSend:
         assert (about, highest, loss & 0xFFFFFF, loss >> 24) == (0xFEED, 1039, 2, 2 * 256 // 40)
         assert lsr == 0x22223333
         assert dlsr / 65536 == pytest.approx(1.0, abs=0.05)
+
+    def test_a_row_s_next_call_reports_at_its_own_times(self, station: Any, new_peer: Any, plan_for: Plan) -> None:
+        """What was due of the last call is not said for the next one, which has the row before that."""
+        first, second = new_peer(), new_peer()
+        for peer in (first, second):
+            peer.echo()
+        station.begin(0, plan_for(first, duration_seconds=1.0))
+        station.run(1.5, first)  # over: its next report was due at 3.5 s
+        station.ends.clear()
+        station.begin(0, plan_for(second, duration_seconds=4.0, ssrc=7, cname="another name@invalid"))
+        station.run(5, first, second)
+        kinds = [[[kind for kind, _, _ in _parts(data)] for data in peer.reports] for peer in (first, second)]
+        assert kinds == [[[200, 202]] * count + [[200, 202, 203]] for count in (1, 2)]
+        for _, _, body in _parts(second.reports[-1]):
+            assert body[:4] == b"\0\0\0\7"
+        assert b"another name@invalid\0" in second.reports[0]
+
+    def test_each_has_its_call_s_mark_and_source(self, station: Any, new_peer: Any, plan_for: Plan) -> None:
+        """Where it is not the socket's own, each report says so to the kernel."""
+        peers = new_peer(), new_peer()
+        for peer in peers:
+            peer.rtcp.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        station.begin(0, plan_for(peers[0], ssrc=1, dscp=46))
+        station.begin(1, plan_for(peers[1], ssrc=2, dscp=10, source_host="127.0.0.1"))
+        station.run(1.01)
+        seen = []
+        for peer in peers:
+            _, control, _, source = peer.rtcp.recvmsg(2048, 64)
+            seen.append((control[0][2][0] >> 2, source))
+        assert seen == [(46, ("127.0.0.1", station.pairs[0].port + 1)), (10, ("127.0.0.1", station.pairs[0].port + 1))]
 
     def test_a_report_that_can_t_be_sent_is_our_fault(self, station: Any, new_peer: Any, plan_for: Plan) -> None:
         peer = new_peer()
