@@ -14,7 +14,7 @@ from typing import Final
 
 PACE_SECONDS: Final = 0.01
 """A busy socket is read so often. `probes.runner` starts calls on the same grid, so that one wake-up serves both."""
-BUSY_PER_SECOND: Final = 200
+BUSY_PER_SECOND: Final = 100
 """So many datagrams a second make a socket busy, half as many calm again."""
 _SPAN_SECONDS: Final = 0.1
 

@@ -71,8 +71,9 @@ class TimerHeap:
 
     def fire_due(self, now: float) -> None:
         """Fire every timer whose deadline has come, in order of deadlines."""
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
-            _, _, owner, timer = heapq.heappop(self._heap)
-            del owner.timers[timer]
-            self._running -= 1
-            owner.fire(timer, now)
+        while self._heap and self._heap[0][0] <= now:
+            _, serial, owner, timer = heapq.heappop(self._heap)
+            if owner.timers.get(timer) == serial:
+                del owner.timers[timer]
+                self._running -= 1
+                owner.fire(timer, now)

@@ -5,6 +5,7 @@ Owns reading, writing and comparing the parts we need; must not resolve names.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -83,6 +84,8 @@ class SipUri:
 
     def as_request_uri(self) -> SipUri:
         """Return it as it may stand in a request line: without headers and ``method`` (§19.1.1, table 1)."""
+        if not self.parameters and not self.headers:
+            return self  # as mostly
         kept = tuple(entry for entry in self.parameters if entry[0] != "method")
         if not self.headers and len(kept) == len(self.parameters):
             return self
@@ -104,7 +107,32 @@ def check_absolute_uri(text: str) -> None:
         raise SipSyntaxError(f"no URI: {shorten(text)}")
 
 
+# What nearly all are: IPv4, and no escapes. There is one way to match a text, so nothing to go back for.
+_USUAL: Final = re.compile(
+    r"(sips?):(?:([A-Za-z0-9_.!~*'()-]+)@)?([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?::([0-9]{1,5}))?"
+    r"((?:;[A-Za-z0-9_.-]+(?:=[A-Za-z0-9_.-]+)?)*)"
+)
+
+
 def _read(text: str) -> SipUri:
+    return _usual(text) or _any(text)
+
+
+def _usual(text: str) -> SipUri | None:
+    """Read a URI of the usual form; None if it has another, or something is wrong with it."""
+    found = _USUAL.fullmatch(text)
+    if found is None:
+        return None
+    scheme, user, host, port_text, tail = found.groups()
+    port = None if port_text is None else int(port_text)
+    if port is not None and port > 65535:
+        return None
+    pairs = [part.partition("=") for part in tail[1:].split(";")] if tail else ()
+    parameters = tuple([(name.lower(), value if equals else None) for name, equals, value in pairs])
+    return SipUri(host, user, port, scheme, None, parameters)
+
+
+def _any(text: str) -> SipUri:
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if not colon or scheme not in ("sip", "sips"):

@@ -20,7 +20,7 @@ SCHEMA: Final = "bridge_monitor.dialogs/1"
 
 _HEADER: Final = json.dumps({"schema": SCHEMA}, separators=(",", ":")).encode() + b"\n"
 _MODE: Final = 0o600  # records name rooms' addresses
-_JSON: Final = json.JSONEncoder(separators=(",", ":")).encode
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # records hold no circles
 
 
 class DialogJournal:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip import SipUri
 from bridge_monitor.sip.grammar import REMEMBERED_LENGTH
-from bridge_monitor.sip.uri import check_absolute_uri
+from bridge_monitor.sip.uri import _any, _usual, check_absolute_uri
 
 GOOD = [
     "sip:alice@example.com",
@@ -118,3 +118,29 @@ def test_only_a_uri_of_usual_length_is_remembered() -> None:
     assert SipUri.parse(short) is SipUri.parse(short)
     assert SipUri.parse(long) == SipUri.parse(long)
     assert SipUri.parse(long) is not SipUri.parse(long)
+
+
+_PARAMETERS = st.sampled_from((";lr", ";Transport=UDP", ";x=", ";=x", ";", ";x=%41", ";x=[::1]", " "))
+_PARTS = st.tuples(
+    st.sampled_from(("sip:", "sips:", "SIP:", "tel:", "")),
+    st.sampled_from(("", "00001@", "a.b-c@", "a:b@", "%41@", "a;b@", "@", "a@b@", "ph\u00f2ng@")),
+    st.sampled_from(("192.0.2.1", "300.1.2.3", "1.2.3", "room.example", "[2001:db8::1]", "")),
+    st.sampled_from(("", ":5060", ":05060", ":65535", ":65536", ":123456", ":", ":x")),
+    st.lists(_PARAMETERS, max_size=3).map("".join),
+    st.sampled_from(("", "?a=b", "?")),
+)
+
+
+@given(_PARTS.map("".join))
+def test_the_short_cut_for_usual_uris_says_what_the_reader_says(text: str) -> None:
+    """Or nothing: then the reader decides, and tells what is wrong."""
+    usual = _usual(text)
+    assert usual is None or usual == _any(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["sip:00001@192.0.2.1", "sip:192.0.2.1:5060;transport=UDP", "sips:a@192.0.2.1:05061;lr;x=y"]
+)
+def test_a_room_s_uri_needs_no_more_than_the_short_cut(text: str) -> None:
+    assert _usual(text) == _any(text) == SipUri.parse(text)
+    assert _usual(text.replace("192.0.2.1", "192.0.2.1:65536")) is None

@@ -20,6 +20,7 @@ from bridge_monitor.errors import EngineDiedError, LocalFaultError
 from bridge_monitor.net.engine import wire
 from bridge_monitor.net.engine.layout import Layout
 from bridge_monitor.net.engine.plan import EngineSettings
+from bridge_monitor.net.polling import PacedReader
 
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 5.0
@@ -46,6 +47,7 @@ class EngineProcess:
         self._loop = asyncio.get_running_loop()
         self._outbox: deque[tuple[bytes, list[int]]] = deque()
         self._blocked = False
+        self._reader: PacedReader | None = None
         self._on_message: Callable[[bytes], None] | None = None
         self._on_death: Callable[[], None] | None = None
 
@@ -70,7 +72,7 @@ class EngineProcess:
         """Be told of each message, and once of the process's end."""
         self._on_message = on_message
         self._on_death = on_death
-        self._loop.add_reader(self._channel, self._read)
+        self._reader = PacedReader(self._channel.fileno(), self._read)
 
     def send(self, command: bytes, *fds: int) -> None:
         """Send a command (`wire`), and with it open files; it waits here while the engine doesn't read.
@@ -93,26 +95,32 @@ class EngineProcess:
             self._child.kill()
             await asyncio.to_thread(self._child.wait)
 
-    def _read(self) -> None:
-        for _ in range(_MESSAGES_AT_ONCE):
+    def _read(self) -> int:
+        """Hand on what waits; return how many messages that were."""
+        for number in range(_MESSAGES_AT_ONCE):
             try:
                 data = self._channel.recv(wire.MAX_MESSAGE)
             except BlockingIOError:
-                return
+                return number
             except ConnectionError:
                 data = b""
             if not data:
                 self._died()
-                return
+                return number
             if self._on_message is not None:
                 self._on_message(data)
             if self._channel.fileno() < 0:
-                return
+                break
+        return number + 1
 
     def _write(self) -> None:
         while self._outbox:
             try:
-                socket.send_fds(self._channel, [self._outbox[0][0]], self._outbox[0][1])
+                message, fds = self._outbox[0]
+                if fds:
+                    socket.send_fds(self._channel, [message], fds)
+                else:
+                    self._channel.send(message)
             except BlockingIOError:
                 self._loop.add_writer(self._channel, self._write)
                 self._blocked = True
@@ -133,7 +141,8 @@ class EngineProcess:
 
     def _close_channel(self) -> None:
         if self._channel.fileno() >= 0:
-            self._loop.remove_reader(self._channel)
+            if self._reader is not None:
+                self._reader.close()
             self._loop.remove_writer(self._channel)
             self._channel.close()
             while self._outbox:
