@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import LocalProtocolError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import LocalProtocolError
 from bridge_monitor.net.engine.plan import number_problems, place_problems
 
