@@ -60,7 +60,7 @@ class Tally:
             codecs=site.profile.codecs,
             session_id=clock.random_bits(31),
         )
-        answered = await signalling.invite(uri, offer.to_bytes())
+        answered = await signalling.invite(uri, lambda _host: offer.to_bytes())
         if answered is None or isinstance(answered, SipUri):
             self.failed += 1
             return
