@@ -5,8 +5,10 @@ Owns dnspython and ``resolv.conf``; must not know what the answers are for, nor 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -74,6 +76,8 @@ class DnsClient:
 
     async def ask(self, question: Question, patience: float) -> Told:
         """Return what the servers say within ``patience`` seconds; nothing is raised."""
+        if "dns.asyncresolver" not in sys.modules:
+            await asyncio.to_thread(_load)  # it takes a tenth of a second, and the loop has calls to see to
         import dns.exception
         import dns.resolver
 
@@ -123,6 +127,14 @@ class DnsClient:
                 resolver.read_resolv_conf(str(self._resolv_conf))
         resolver.timeout = _LONGEST_WAIT
         return resolver
+
+
+def _load() -> None:
+    """Import dnspython: who calls numeric hosts only does without it."""
+    import dns.asyncbackend
+    import dns.asyncresolver
+
+    dns.asyncbackend.get_backend("asyncio")
 
 
 @functools.cache

@@ -105,7 +105,8 @@ class Signalling:
         numeric = direct(first)  # what nearly all rooms have: nothing to ask, nothing to wait for
         found = await names.locate(first) if numeric is None or ":" in numeric.host else (numeric,)
         story.end("resolve", self._equipment.now())
-        self._hops_before = self.hops
+        if self._hops is not None:
+            self._hops_before = self.hops
         self._hops = Hops(names, found, seconds=self._site.profile.answer_timeout_seconds, named=numeric is None)
         self._record = None
         return self._turn()

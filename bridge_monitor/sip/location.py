@@ -118,6 +118,8 @@ Answer: TypeAlias = Sequence[Naptr] | Sequence[Srv] | Sequence[str] | Lack
 
 def direct(uri: SipUri) -> Hop | None:
     """Return where a URI with a numeric host leads, and None for a name: nothing needs to be asked (§4.1, §4.2)."""
+    if not uri.parameters and uri.scheme == "sip" and _IPV4.fullmatch(uri.host):
+        return Hop("udp", uri.host, uri.port or 5060)  # what nearly all rooms have
     host = _numeric(uri.parameter("maddr") or uri.host)
     if host is None:
         return None

@@ -23,7 +23,7 @@ Run = Callable[..., Said]
 
 KEYS = {
     *("schema", "id", "target", "kind", "profile", "vantage", "call_id", "started_at", "duration_seconds", "outcome"),
-    *("reason", "grade", "phases", "sip", "media", "invalid", "advisories"),
+    *("reason", "grade", "phases", "sip", "media", "invalid", "advisories", "hops"),
 }
 MEDIA_KEYS = {
     *("kind", "codec", "mode", "inbound", "outbound", "round_trip", "rtt_seconds", "r_factor", "mos"),

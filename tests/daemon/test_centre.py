@@ -15,6 +15,7 @@ from bridge_monitor.daemon.centre import CallCentre, CentreSettings, default_sta
 from bridge_monitor.daemon.ledger import Ledger, open_journals
 from bridge_monitor.domain import Outcome, Target
 from bridge_monitor.errors import LocalFaultError, RefusedError
+from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.net.sip_udp import SipUdp
 from bridge_monitor.probes import Profile, Route
 from bridge_monitor.probes.reference import Reference
@@ -22,7 +23,7 @@ from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet
 from bridge_monitor.sim import Fault, FaultKind
-from bridge_monitor.sip import Answered, SipUri
+from bridge_monitor.sip import Answered, DialogRecord, SipUri
 from tests.daemon.conftest import StartNation
 from tests.system.rigs import Country
 
@@ -46,7 +47,8 @@ class TestSettings:
         listen = dataclasses.replace(
             configuration.listen, sip_host="127.0.0.9", sip_port=5066, rtp_ports=(20000, 29999), state_dir=tmp_path
         )
-        configuration = dataclasses.replace(configuration, listen=listen, vantage="hanoi")
+        dns = DnsSettings((("192.0.2.53", 53),), 2.0)
+        configuration = dataclasses.replace(configuration, listen=listen, dns=dns, vantage="hanoi")
         assert CentreSettings.of(configuration, None) == CentreSettings(
             state_dir=tmp_path,
             vantage="hanoi",
@@ -55,6 +57,7 @@ class TestSettings:
             sip_port=5066,
             media_host="127.0.0.9",
             rtp_ports=(20000, 29999),
+            dns=dns,
             title=configuration.event.title,
             alone=True,
         )
@@ -253,10 +256,12 @@ class TestOrphans:
         async with open_centre(CentreSettings(state_dir=country.state_dir)):
             assert time.monotonic() - started < 1.0
 
-    async def test_a_damaged_record_is_told_of_and_passed_over(self, country: Country) -> None:
+    @pytest.mark.parametrize("damage", ["all but its Call-ID is gone", "no address to send to"])
+    async def test_a_damaged_record_is_told_of_and_passed_over(self, country: Country, damage: str) -> None:
         country.state_dir.mkdir(parents=True)
         ledger = Ledger(open_journals(country.state_dir))
-        ledger.opened({"call_id": "torn"})
+        record = dict.fromkeys(DialogRecord.__slots__, "x") | {"state": "early", "destination": ["hue.example", 5060]}
+        ledger.opened((record if "address" in damage else {}) | {"call_id": "torn"})
         ledger.close()
         with capture_logs() as logs:
             async with open_centre(CentreSettings(state_dir=country.state_dir)) as centre:

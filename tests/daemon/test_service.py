@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import dataclasses
 import re
+import select
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from bridge_monitor.daemon.centre import CallCentre
 from bridge_monitor.daemon.control import daemon_slot
 from bridge_monitor.daemon.service import Service, narrowed
 from bridge_monitor.domain import Evidence, Grade, LadderStep, Outcome, SiteGrade, Window
-from bridge_monitor.errors import Problem, RefusedError
+from bridge_monitor.errors import Problem, RefusedError, ResolverError
 from bridge_monitor.net import clock
 from bridge_monitor.net.testcard import Card
 from bridge_monitor.probes.book import CallBook
@@ -26,6 +28,7 @@ from bridge_monitor.probes.reference import Reference
 from bridge_monitor.probes.runner import PlaceCall
 from bridge_monitor.probes.shapes import CallSite, Finished, refused
 from bridge_monitor.sim import Fault, FaultKind
+from bridge_monitor.sip import SipUri
 from bridge_monitor.web import Server
 from tests.daemon.conftest import StartNation
 from tests.system.rigs import Country
@@ -324,6 +327,19 @@ class TestReload:
         assert await service.reload() == ()
         await centre.equipment.cards.of(256_000, 25)
         assert made == [(title, 256_000, 25)]
+
+    async def test_names_are_looked_up_by_the_newest_settings(
+        self, country: Country, load: Load, centre: CallCentre
+    ) -> None:
+        """A server that doesn't answer is given up after the new time limit."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            service = Service(load(), centre, load=load)
+            country.write_settings(dns={"servers": [f"127.0.0.1:{deaf.getsockname()[1]}"], "timeout": "500 ms"})
+            assert await service.reload() == ()
+            with pytest.raises(ResolverError, match="resolver_timeout"):
+                await centre.equipment.names.locate(SipUri.parse("sip:hue.example:5060"))
+            assert select.select([deaf], [], [], 0)[0] == [deaf]
 
     async def test_without_files_there_is_nothing_to_reload(
         self, configuration: Configuration, centre: CallCentre

@@ -16,6 +16,7 @@ import pytest
 from bridge_monitor.domain import Grade, LadderStep, Outcome, TriedHop
 from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.net.names import Names
+from bridge_monitor.net.sip_udp import SipUdp
 from bridge_monitor.probes.profile import Route
 from tests.interop.nameserver import Address, nameserver
 from tests.interop.rigs import Line, StartRoom
@@ -235,6 +236,29 @@ class TestSection43:
         assert late.methods() == ["INVITE", "ACK", "BYE"]
         assert await room.is_content()
         assert room.methods() == ["INVITE", "ACK", "BYE"]
+
+    async def test_where_we_leave_from_another_address_it_is_another_call(
+        self, line: Line, start_room: StartRoom, serve: Serve, black_hole: Address, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Contact, Via and offer name that address: the request can't be the same. The first one is given up."""
+        room = await start_room("answer", "-rtp_echo")
+        await serve(srv((1, black_hole[1]), (2, room.port), host=room.host))
+        towards = line.stack.towards
+
+        def by_two_ways(destination: Address, **options: Any) -> SipUdp:
+            return towards(destination, **options | {"source": None if destination == black_hole else room.host})
+
+        monkeypatch.setattr(line.stack, "towards", by_two_ways)
+        finished = await line.call(NAME, duration_seconds=0.3, answer_timeout_seconds=3.0)
+        assert (finished.result.outcome, finished.result.grade) == (Outcome.REACHED, Grade.GOOD)
+        assert [hop.failed for hop in finished.result.hops] == ["timeout", None]
+        first, *_, second = [step for step in finished.evidence.ladder if step.start_line.startswith("INVITE")]
+        assert first.peer == f"{black_hole[0]}:{black_hole[1]}"
+        assert field(first, "Call-ID") != field(second, "Call-ID") == finished.result.call_id
+        assert f"c=IN IP4 {room.host}\r" in second.text
+        assert await room.is_content()
+        assert line.journal.of(field(first, "Call-ID")) == ["opened"]
+        assert line.journal.of(finished.result.call_id) == ["opened", "confirmed", "closed"]
 
     async def test_options_go_on_as_well(
         self, line: Line, start_room: StartRoom, serve: Serve, black_hole: Address, free_udp_port: FreePort

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+import select
 import signal
+import socket
 
 import pytest
 
 from bridge_monitor.domain import Grade, Outcome
+from bridge_monitor.net.dns_client import DnsSettings
+from bridge_monitor.net.names import Names
 from tests.interop.rigs import Line, StartRoom
 
 pytestmark = pytest.mark.peer("sipp")
@@ -75,11 +80,14 @@ class TestCancelled:
 
     async def test_before_anything_was_sent_nothing_is(self, line: Line) -> None:
         """While the name is looked up nobody was called, so nobody has to be told."""
-        call = line.calling("sip:room@nobody.invalid")
-        await asyncio.sleep(0)
-        assert line.phases == ["resolve"]
-        call.cancel()
-        result = (await call).result
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            line.equipment = dataclasses.replace(line.equipment, names=Names(DnsSettings((deaf.getsockname(),))))
+            call = line.calling("sip:room@hue.example")
+            await line.until(lambda: bool(select.select([deaf], [], [], 0)[0]))
+            assert line.phases == ["resolve"]
+            call.cancel()
+            result = (await call).result
         assert (result.outcome, result.call_id) == (Outcome.CANCELLED, None)
         assert line.log == []
 
