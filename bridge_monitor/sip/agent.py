@@ -270,11 +270,11 @@ class UserAgent:
         if isinstance(call, IncomingCall):
             call.accept(answer, now)
 
-    def refuse(self, call_id: str, status: int, now: float) -> None:
-        """Answer a call to us with a status from 300 up; no event follows."""
+    def refuse(self, call_id: str, status: int, now: float, extra: tuple[str, ...] = ()) -> None:
+        """Answer a call to us with a status from 300 up and further header lines; no event follows."""
         call = self._core.calls.get(call_id)
         if isinstance(call, IncomingCall):
-            call.refuse(status, now)
+            call.refuse(status, now, extra)
 
     def _plan(
         self, method: str, uri: SipUri, destination: Address, route: tuple[str, ...], from_host: str | None
