@@ -28,7 +28,7 @@ from bridge_monitor.sip.events import (
 )
 from bridge_monitor.sip.incoming import IncomingCall
 from bridge_monitor.sip.login import Login, ask
-from bridge_monitor.sip.masking import FIELDS, masked
+from bridge_monitor.sip.masking import hides, masked
 from bridge_monitor.sip.message import Request, Response, parse_message, scan_message
 from bridge_monitor.sip.refusal import retry_after_of
 from bridge_monitor.sip.salvage import claimed_call_id, find_transaction, repair, stray_plan
@@ -97,8 +97,7 @@ class UserAgent:
             self._receive_unreadable(data, source, now, str(error))
             return
         if self._core.on_message is not None:
-            hides = any(field in message.headers for field in FIELDS)
-            self._trace(message.call_id, source, masked(data) if hides else data, now)
+            self._trace(message.call_id, source, masked(data) if hides(message.headers) else data, now)
         if isinstance(message, Response):
             self._receive_response(message, source, now)
             return

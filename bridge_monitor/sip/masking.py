@@ -6,6 +6,7 @@ Owns which parameters of which header fields may be seen; must not change a mess
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 SHOWN: Final = frozenset(
@@ -14,11 +15,8 @@ SHOWN: Final = frozenset(
 )
 """What of Digest may be seen: that of a challenge, and who answers it. ``response``, ``cnonce`` and ``rspauth`` not."""
 
-FIELDS: Final = ("authorization", "proxy-authorization", "authentication-info", "proxy-authentication-info")
-"""Header fields with something to hide, in lower case."""
-
 _LINE: Final = re.compile(
-    rb"^((?:" + b"|".join(field.encode() for field in FIELDS) + rb")[ \t]*:)((?:[^\r\n]|\r?\n[ \t])*)",
+    rb"^((?:proxy-)?(?:authorization|authentication-info)[ \t]*:)((?:[^\r\n]|\r?\n[ \t])*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _TOKEN: Final = rb"A-Za-z0-9_.!%*+`'~-"
@@ -31,6 +29,16 @@ _PARAMETER: Final = re.compile(
 _SCHEME: Final = re.compile(rb"[ \t\r\n]*([A-Za-z0-9-]+)(?=[ \t\r\n])")
 _BETWEEN: Final = re.compile(rb"[^ \t\r\n,]")
 _VISIBLE: Final = re.compile(rb"[^ \t\r\n]")
+
+
+def hides(headers: Mapping[str, object]) -> bool:
+    """Return whether a message with these header fields (by name in lower case) has something to hide."""
+    return (  # one by one: it is asked of every message
+        "authorization" in headers
+        or "proxy-authorization" in headers
+        or "authentication-info" in headers
+        or "proxy-authentication-info" in headers
+    )
 
 
 def masked(data: bytes) -> bytes:

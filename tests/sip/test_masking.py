@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge_monitor.sip.masking import masked
+from bridge_monitor.sip.masking import hides, masked
 
 HEAD = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
 TAIL = b"Content-Length: 0\r\n\r\nv=0\r\n"
@@ -93,3 +93,19 @@ def test_a_long_line_takes_no_longer_than_its_length(filler: bytes) -> None:
     began = time.process_time()
     masked(b"Authorization: Digest " + filler * (64_000 // len(filler)))
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("authorization", True),
+        ("proxy-authorization", True),
+        ("authentication-info", True),
+        ("proxy-authentication-info", True),
+        ("www-authenticate", False),
+        ("via", False),
+    ],
+)
+def test_a_message_is_known_by_its_fields_to_hide_something(name: str, hidden: bool) -> None:  # noqa: FBT001 - a table's column
+    assert hides({"from": [""], name: [""]}) is hidden
+    assert (masked(HEAD + f"{name}: a b\r\n".encode() + TAIL) != HEAD + f"{name}: a b\r\n".encode() + TAIL) is hidden
