@@ -46,6 +46,7 @@ PEERS: Final = {
     "sipp": Peer("sipp", "sip-tester"),
     "baresip": Peer("baresip", "baresip-core"),
     "baresip-video": Peer("/usr/lib/baresip/modules/avcodec.so", "baresip-ffmpeg"),
+    "kamailio": Peer("kamailio", "kamailio"),
     "linphone": Peer("lp-auto-answer", "linphone-cli"),
     "irtt": Peer("irtt", "irtt"),
     "tshark": Peer("tshark", "tshark"),

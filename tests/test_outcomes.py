@@ -57,7 +57,7 @@ class TestSituations:
         for row in documented_outcomes:
             outcome = Outcome(row["outcome"])
             if outcome is not Outcome.REACHED:
-                assert grade_of(outcome) == row["grade"], row
+                assert grade_of(outcome, _reason(row["reason"])) == row["grade"], row
 
 
 class TestFinalResponses:

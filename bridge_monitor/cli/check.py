@@ -72,6 +72,7 @@ def _draw(summary: Summary, console: Console, lang: Lang) -> None:
     console.print(_spans(summary, lang))
     console.print(_counts(summary, lang))
     _draw_load(summary, console, lang)
+    _draw_accounts(summary, console, lang)
     _draw_first_sweep(summary, console, lang)
     _draw_roster(summary, console, lang)
 
@@ -129,6 +130,24 @@ def _draw_load(summary: Summary, console: Console, lang: Lang) -> None:
     if summary.responders:
         names = ", ".join(f"{name} ({uri})" for name, uri in summary.responders)
         console.print(text("reference", lang, names=names, mbit=f"{summary.reference_bandwidth_bps / 1e6:.2f}"))
+
+
+def _draw_accounts(summary: Summary, console: Console, lang: Lang) -> None:
+    for account in summary.accounts:
+        places = (("site", account.sites), ("province", account.provinces), ("carrier", account.carriers))
+        parts = [f"{text('account_' + kind, lang)} {', '.join(names)}" for kind, names in places if names]
+        line = text(
+            "account",
+            lang,
+            realm=account.realm,
+            user=account.user,
+            where="; ".join(parts) or text("account_all", lang),
+            source=text("secret_" + account.source, lang),
+        )
+        if not account.at_hand:
+            line += text("secret_missing", lang)
+        # What an operator wrote is no markup.
+        console.print(Text(line, style="" if account.at_hand else "yellow"))
 
 
 def _draw_first_sweep(summary: Summary, console: Console, lang: Lang) -> None:

@@ -39,7 +39,6 @@ from bridge_monitor.domain import Grade, ProbeResult, Site, Target
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, LocalFaultError, RefusedError, SipSyntaxError
 from bridge_monitor.net import clock
-from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.profile import CALLABLE_SCHEMES, Profile, Route
 from bridge_monitor.probes.shapes import CallSite, Finished, refused
 from bridge_monitor.probes.story import quiet
@@ -175,7 +174,7 @@ def _plan_site(wish: ProbeWish, lang: Lang) -> Plan:
     centre = replace(
         CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE, video=frozenset()
     )
-    book = CallBook(loaded.inventory, loaded.profiles, loaded.provinces, loaded.carriers)
+    book = loaded.call_book()
     if not site.testable:
         profile = Profile(wish.profile or "", kind=wish.kind or "sip")
         never = CallSite(Target(site.code, site.endpoint or ""), profile, Route(), profile.thresholds_for(site.tier))

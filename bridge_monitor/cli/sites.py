@@ -21,7 +21,6 @@ from bridge_monitor.domain import ContactScope, Site
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError
 from bridge_monitor.net import clock
-from bridge_monitor.probes.book import CallBook
 
 
 def list_sites(
@@ -97,8 +96,7 @@ def _takes_part(site: Site, lang: Lang) -> Text:
 
 
 def _plain(site: Site, configuration: Configuration) -> dict[str, Any]:
-    inventory = configuration.inventory
-    book = CallBook(inventory, configuration.profiles, configuration.provinces, configuration.carriers)
+    inventory, book = configuration.inventory, configuration.call_book()
     route = book.route_of(site)
     province = inventory.province_of(site.code)
     return {
@@ -120,6 +118,7 @@ def _plain(site: Site, configuration: Configuration) -> dict[str, Any]:
         "proxy": route.proxy,
         "dscp": route.dscp,
         "source": route.source,
+        "credentials": sorted(book.credentials_of(site)),
         "contacts": [
             {
                 "role": contact.role,

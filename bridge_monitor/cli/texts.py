@@ -243,6 +243,18 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Responder tham chiếu: {names}; luôn chiếm {mbit} Mbit/s mỗi chiều khi được phép gọi",
         "Reference: {names}; it takes {mbit} Mbit/s each way all the time that calls are allowed",
     ),
+    "account": (
+        "Tài khoản SIP: realm {realm}, tên {user}, dùng cho {where}; mật khẩu từ {source}",
+        "SIP account: realm {realm}, user {user}, for {where}; its secret from {source}",
+    ),
+    "account_all": ("mọi điểm cầu", "all sites"),
+    "account_site": ("điểm cầu", "sites"),
+    "account_province": ("tỉnh", "provinces"),
+    "account_carrier": ("doanh nghiệp viễn thông", "carriers"),
+    "secret_file": ("tệp riêng", "a file"),
+    "secret_env": ("biến môi trường", "the environment"),
+    "secret_credential": ("credential của systemd", "a credential of systemd"),
+    "secret_missing": (" (tiến trình này không có)", " (which this process doesn't have)"),
     "load_province": (
         "Tỉnh nhiều nhất: {at_once} cuộc cùng lúc, {mbit} Mbit/s mỗi chiều",
         "The busiest province: {at_once} at once, {mbit} Mbit/s each way",

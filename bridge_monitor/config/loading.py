@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bridge_monitor.config import contacts, event, settings, sites
+from bridge_monitor.config.credentials import WrittenAccount
 from bridge_monitor.config.problems import Problems
 from bridge_monitor.config.settings import Listen
 from bridge_monitor.config.tree import check_tree
@@ -20,6 +21,7 @@ from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, Problem
 from bridge_monitor.net.dns_client import DnsSettings
 from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals
 
@@ -42,6 +44,7 @@ class Configuration:
         confirmation: How many results turn a verdict.
         vantage: The place that calls are made from.
         reference: The responders beyond our uplink, if there are any.
+        credentials: Our accounts at rooms and proxies.
         warnings: What may be a slip, but doesn't keep the files from being used.
         folder: Where all this was read from.
     """
@@ -61,6 +64,12 @@ class Configuration:
     reference: Reference
     warnings: tuple[Problem, ...]
     folder: Path
+    credentials: tuple[WrittenAccount, ...] = ()
+
+    def call_book(self) -> CallBook:
+        """Return how each site is called."""
+        accounts = [entry.account for entry in self.credentials]
+        return CallBook(self.inventory, self.profiles, self.provinces, self.carriers, accounts)
 
 
 def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
@@ -105,4 +114,5 @@ def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
         reference=the_settings.reference,
         warnings=problems.warnings(),
         folder=folder,
+        credentials=the_settings.credentials,
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bridge_monitor.config import messages_documents, messages_tables
+from bridge_monitor.config import messages_credentials, messages_documents, messages_tables
 from bridge_monitor.config.message import Message
 from bridge_monitor.domain.wording import Lang
 
@@ -18,5 +18,7 @@ DID_YOU_MEAN: Final[Mapping[Lang, str]] = MappingProxyType(
     {"en": "did you mean '{guess}'? Else ", "vi": "có phải ý là '{guess}'? Nếu không, "}
 )
 
-CATALOGUE: Final[Mapping[str, Message]] = MappingProxyType(messages_tables.MESSAGES | messages_documents.MESSAGES)
+CATALOGUE: Final[Mapping[str, Message]] = MappingProxyType(
+    messages_tables.MESSAGES | messages_documents.MESSAGES | messages_credentials.MESSAGES
+)
 """All messages by key. Each key has a bad fixture of its name under ``tests/config/bad``."""

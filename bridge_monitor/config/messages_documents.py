@@ -169,12 +169,6 @@ _VALUES: Final = {
         "'{path}' là '{value}', không phải responder gọi được trong phiên bản này",
         "ghi SIP URI của nó qua UDP và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
     ),
-    "bad_credentials": Message(
-        "'{path}' is not the name of credentials",
-        "write only a name (letters, digits, '_' and '-'); secrets don't belong into this file",
-        "'{path}' không phải tên của thông tin đăng nhập",
-        "chỉ ghi tên (chữ, số, '_' và '-'); không ghi mật khẩu vào tệp này",
-    ),
     "bad_zone": Message(
         "'{path}' is '{value}', no known time zone",
         "write an IANA name such as Asia/Ho_Chi_Minh",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from bridge_monitor.config import values
+from bridge_monitor.config.credentials import WrittenAccount, check_credentials, read_credentials
 from bridge_monitor.config.documents import Document, KeyPath, Strict, fit, read_document
 from bridge_monitor.config.problems import Problems, guess_name, listing
 from bridge_monitor.config.references import Known
@@ -93,7 +94,6 @@ class _OverrideKeys(Strict):
     proxy: Annotated[str, BeforeValidator(values.proxy)] | None = None
     dscp: _Dscp | None = None
     source: Annotated[str, BeforeValidator(values.source)] | None = None
-    credentials: Annotated[str, BeforeValidator(values.credentials)] | None = None
     caps: _CapsKeys = _CapsKeys()
 
 
@@ -139,6 +139,7 @@ class _SettingsKeys(Strict):
     dns: _DnsKeys = _DnsKeys()
     confirmation: _ConfirmationKeys = _ConfirmationKeys()
     reference: _ReferenceKeys | None = None
+    credentials: list[Any] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class Settings:
         tiers: Tiers from the top down; None if they could not be read.
         profile_names: All names under ``probes:``, even of profiles with problems.
         default_profile: Profile of sites that name none.
+        credentials: Our accounts at rooms and proxies.
         file: The file's name as the operator gave it.
         line: Gives the line of a key.
     """
@@ -186,6 +188,7 @@ class Settings:
     dns: DnsSettings = field(default_factory=DnsSettings)
     confirmation: Confirmation = field(default_factory=Confirmation)
     reference: Reference = field(default_factory=Reference)
+    credentials: tuple[WrittenAccount, ...] = ()
     vantage: str = "centre"
     file: str = FILE
     line: Callable[[KeyPath], int] = lambda _path: 1
@@ -206,6 +209,7 @@ def check_settings(settings: Settings, known: Known, problems: Problems) -> None
         known.check_province(problems, settings.file, settings.line(("provinces", code)), code)
     for name in settings.carriers:
         known.check_carrier(problems, settings.file, settings.line(("carriers", name)), name)
+    check_credentials(settings.credentials, settings.file, settings.line, known, problems)
 
 
 class _Reader:
@@ -242,6 +246,7 @@ class _Reader:
             dns=DnsSettings(keys.dns.servers, keys.dns.timeout),
             confirmation=self._confirmation(),
             reference=self._reference(profiles, names),
+            credentials=read_credentials(self._document, self._problems, folder),
             vantage=keys.vantage,
             file=self._document.file,
             line=self._document.line,
@@ -373,7 +378,7 @@ class _Reader:
 
 
 def _route(keys: _OverrideKeys) -> Route:
-    return Route(proxy=keys.proxy, dscp=keys.dscp, source=keys.source, credentials=keys.credentials)
+    return Route(proxy=keys.proxy, dscp=keys.dscp, source=keys.source)
 
 
 def _merge(base: Caps, keys: _CapsKeys) -> Caps:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from bridge_monitor.config.credentials import WrittenAccount
 from bridge_monitor.config.loading import Configuration
 from bridge_monitor.config.plan import caps_beside, estimate_first_sweep, plannables
 from bridge_monitor.config.spans import callable_spans
@@ -123,6 +124,31 @@ class Roster:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountLine:
+    """An account of ours, without its secret.
+
+    Attributes:
+        realm: Its realm.
+        user: Its name.
+        sites: Codes of the sites that it is for.
+        provinces: Codes of the provinces that it is for.
+        carriers: Names of the carriers that it is for.
+        everywhere: Whether it is for all sites.
+        source: Where its secret comes from: ``file``, ``env`` or ``credential``.
+        at_hand: Whether this process has the secret.
+    """
+
+    realm: str
+    user: str
+    sites: tuple[str, ...]
+    provinces: tuple[str, ...]
+    carriers: tuple[str, ...]
+    everywhere: bool
+    source: str
+    at_hand: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What will happen.
 
@@ -140,6 +166,7 @@ class Summary:
         first_sweep: When it will be done.
         responders: The reference responders: name and URI.
         reference_bandwidth_bps: What the calls to them take all the time, in bit/s each way.
+        accounts: Our accounts at rooms and proxies.
         registration_deadline: Contacts are in time strictly before this.
         provinces: Their registrations.
         carrier_contacts: The carriers' registrations.
@@ -158,6 +185,7 @@ class Summary:
     first_sweep: FirstSweep
     responders: tuple[tuple[str, str], ...]
     reference_bandwidth_bps: float
+    accounts: tuple[AccountLine, ...]
     registration_deadline: datetime | None
     provinces: Roster
     carrier_contacts: Roster
@@ -190,9 +218,24 @@ def summarise(configuration: Configuration, now: datetime) -> Summary:
         first_sweep=_first_sweep(configuration, now),
         responders=tuple(configuration.reference.responders.items()),
         reference_bandwidth_bps=configuration.reference.bandwidth_bps,
+        accounts=tuple(_account(entry) for entry in configuration.credentials),
         registration_deadline=event.registration_deadline,
         provinces=_roster(configuration, ContactScope.PROVINCE, provinces),
         carrier_contacts=_roster(configuration, ContactScope.CARRIER, [name for name in carriers if name]),
+    )
+
+
+def _account(entry: WrittenAccount) -> AccountLine:
+    account = entry.account
+    return AccountLine(
+        realm=account.realm,
+        user=account.user,
+        sites=tuple(sorted(account.sites)),
+        provinces=tuple(sorted(account.provinces)),
+        carriers=tuple(sorted(account.carriers)),
+        everywhere=account.everywhere,
+        source=entry.source,
+        at_hand=account.password is not None,
     )
 
 

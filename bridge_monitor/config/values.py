@@ -26,7 +26,6 @@ _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}", re.ASCII)
 _LISTEN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", re.ASCII)
 _DNS_SERVER: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{4,5}) ?[-–] ?([0-9]{4,5})", re.ASCII)
-_CREDENTIALS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 # Class selectors and assured forwarding: RFC 2474 §4.2.2, RFC 2597 §6; EF: RFC 3246; DF: RFC 2474 §4.1.
 _DSCP: Final = (
     {"DF": 0, "EF": 46}
@@ -164,14 +163,6 @@ def responder(value: Any) -> str:
         raise ValueError("bad_responder") from error
     if not usable:
         raise ValueError("bad_responder")
-    return text
-
-
-def credentials(value: Any) -> str:
-    """Return the name of credentials; anything that could be a secret is refused."""
-    text = _text(value)
-    if not _CREDENTIALS.fullmatch(text):
-        raise ValueError("bad_credentials")
     return text
 
 

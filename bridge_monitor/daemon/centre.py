@@ -19,7 +19,7 @@ import structlog
 
 from bridge_monitor.config import Configuration
 from bridge_monitor.daemon.ledger import Ledger, open_journals
-from bridge_monitor.daemon.orphans import end_orphans
+from bridge_monitor.daemon.orphans import CredentialsTowards, end_orphans, no_credentials
 from bridge_monitor.errors import LocalFaultError, RefusedError
 from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.clock import LoopLagMonitor
@@ -63,6 +63,7 @@ class CentreSettings:
         dns: How names are looked up.
         title: The event's title, which stands on the test card.
         video: Rates (bit/s) and paces (frames a second) of the video that its calls will send.
+        credentials_towards: Gives our accounts for a URI: the calls of dead processes know no more of whom they called.
         alone: For the daemon: no other one may use the state directory.
     """
 
@@ -77,6 +78,7 @@ class CentreSettings:
     dns: DnsSettings = field(default_factory=DnsSettings)
     title: str = ""
     video: frozenset[tuple[int, int]] = frozenset()
+    credentials_towards: CredentialsTowards = field(default=no_credentials, compare=False)
     alone: bool = False
 
     @classmethod
@@ -103,6 +105,7 @@ class CentreSettings:
             dns=configuration.dns,
             title=configuration.event.title,
             video=video_rates(configuration),
+            credentials_towards=configuration.call_book().credentials_towards,
             alone=not by_hand,
         )
 
@@ -192,7 +195,7 @@ async def open_centre(settings: CentreSettings) -> AsyncIterator[CallCentre]:
         locks = _open_locks(state_dir)
         stack.callback(locks.close)
         patience = _ORPHAN_PATIENCE if settings.alone else _HAND_ORPHAN_PATIENCE
-        ended = await end_orphans(ledger.orphans(), ledger.closed, patience)
+        ended = await end_orphans(ledger.orphans(), ledger.closed, patience, settings.credentials_towards)
         lag = LoopLagMonitor()
         sip = SipStack(settings.sip_host, settings.sip_port, on_closed=ledger.closed, on_late=lag.note_late)
         stack.callback(sip.close)

@@ -14,7 +14,8 @@ import structlog
 
 from bridge_monitor.errors import LocalFaultError, SipSyntaxError
 from bridge_monitor.net.sip_udp import SipUdp, source_address_towards
-from bridge_monitor.sip import Address, DialogRecord
+from bridge_monitor.sip import NO_CREDENTIALS, Address, Credentials, DialogRecord
+from bridge_monitor.sip.headers import parse_name_addr
 from bridge_monitor.sip.location import is_ipv4
 
 _LOG = structlog.get_logger(__name__)
@@ -22,14 +23,28 @@ _LOOK_SECONDS: Final = 0.02
 
 Sockets = dict[Address, SipUdp]
 
+CredentialsTowards = Callable[[str], Credentials]
+"""Called with the URI that was called; returns our accounts there by realm."""
 
-async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[str], None], patience: float) -> int:
+
+def no_credentials(_uri: str) -> Credentials:
+    """Have no accounts anywhere."""
+    return NO_CREDENTIALS
+
+
+async def end_orphans(
+    records: Iterable[dict[str, Any]],
+    on_closed: Callable[[str], None],
+    patience: float,
+    credentials_towards: CredentialsTowards = no_credentials,
+) -> int:
     """Ask every room to end its call: CANCEL, or BYE, or what its repeated 200 then needs.
 
     Args:
         records: The calls, as `DialogRecord.to_dict` has them.
         on_closed: Is told of each call that has ended.
         patience: Seconds after which rooms that don't answer are left alone.
+        credentials_towards: Gives our accounts there: a BYE may be challenged.
 
     Returns:
         How many calls have ended.
@@ -39,7 +54,7 @@ async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[st
     try:
         for plain in records:
             try:
-                _ask(plain, sockets, on_closed)
+                _ask(plain, sockets, on_closed, credentials_towards)
             except (LookupError, TypeError, ValueError, SipSyntaxError, LocalFaultError) as error:
                 _LOG.warning("orphan_not_ended", call_id=plain["call_id"], error=str(error))
             else:
@@ -53,7 +68,9 @@ async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[st
             udp.close()
 
 
-def _ask(plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], None]) -> None:
+def _ask(
+    plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], None], credentials_towards: CredentialsTowards
+) -> None:
     record = DialogRecord.from_dict(plain)
     destination = record.destination
     if not is_ipv4(destination[0]):
@@ -62,7 +79,8 @@ def _ask(plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], Non
     if local not in sockets:
         sockets[local] = _open(local, destination, on_closed)
     udp = sockets[local]
-    udp.agent.end_orphan(record, udp.now())
+    called = parse_name_addr(record.remote_uri, "To").uri
+    udp.agent.end_orphan(record, udp.now(), credentials=credentials_towards(called))
     udp.flush()
 
 

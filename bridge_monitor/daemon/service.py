@@ -25,7 +25,6 @@ from bridge_monitor.diagnosis import judge, wants_retry
 from bridge_monitor.domain import Evidence, Grade, Inventory, ProbeResult, SiteState, Snapshot
 from bridge_monitor.errors import ConfigError, Problem
 from bridge_monitor.net import clock
-from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.history import LossHistory
 from bridge_monitor.probes.runner import PlaceCall, Runner
 from bridge_monitor.probes.shapes import CallSite, Finished
@@ -84,7 +83,7 @@ class Service:
         self._settling: set[asyncio.Task[None]] = set()
         self.runner = Runner(
             self.plan,
-            _book(configuration),
+            configuration.call_book(),
             self._place_with_history,
             centre.locks,
             self._sink,
@@ -198,7 +197,7 @@ class Service:
         self._centre.equipment.names.reload(fresh.dns)
         self.reference.reload(fresh.reference)
         self.store.replace_inventory(fresh.inventory)
-        self.runner.reload(_book(fresh))
+        self.runner.reload(fresh.call_book())
         self.health.config_last_reload_successful = True
 
     def _judge(self, state: SiteState, result: ProbeResult, /, *, now: datetime) -> SiteState:
@@ -278,10 +277,6 @@ class Service:
 def _log_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         _LOG.log(logging.WARNING if problem.warning else logging.ERROR, "configuration", problem=str(problem))
-
-
-def _book(configuration: Configuration) -> CallBook:
-    return CallBook(configuration.inventory, configuration.profiles, configuration.provinces, configuration.carriers)
 
 
 def _ignore(_finished: Finished) -> None:

@@ -20,6 +20,7 @@ from bridge_monitor.domain.results import (
     Target,
     TriedHop,
 )
+from bridge_monitor.domain.secret import Secret
 from bridge_monitor.domain.sites import Inventory, Site
 from bridge_monitor.domain.snapshot import EventPhase, SiteGrade, SiteState, Snapshot, SweepProgress
 
@@ -43,6 +44,7 @@ __all__ = [
     "RoundTrip",
     "Rtt",
     "RttSource",
+    "Secret",
     "SipStatus",
     "Site",
     "SiteGrade",

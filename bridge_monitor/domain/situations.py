@@ -84,7 +84,10 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
         ),
         (Outcome.REACHED, "bye_unanswered"): Situation(
             Owner.ROOM,
-            Text("kết nối được; điểm cầu không trả lời lệnh kết thúc (BYE)", "reached; nobody answered our BYE"),
+            Text(
+                "kết nối được; điểm cầu không trả lời hoặc không nhận lệnh kết thúc (BYE)",
+                "reached; our BYE was not answered, or not accepted",
+            ),
             Text(
                 "khởi động lại thiết bị nếu cuộc gọi sau báo bận: có thể nó tưởng cuộc gọi trước còn giữ",
                 "restart the codec if its next call finds it busy: it may believe the call is still up",
@@ -219,16 +222,44 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
         ),
         (Outcome.AUTH_FAILED, None): Situation(
             Owner.PROVINCE,
-            Text("điểm cầu đòi mật khẩu", "the room wants a password"),
+            Text("điểm cầu hoặc máy chủ trung gian đòi tài khoản", "the room or a proxy wants an account"),
             Text(
                 "cấp tài khoản cho ta, hoặc cho cuộc gọi thử vào không cần tài khoản",
                 "give us an account, or let test calls in without one",
             ),
         ),
-        (Outcome.AUTH_FAILED, "proxy"): Situation(
+        (Outcome.AUTH_FAILED, "no_credentials"): Situation(
+            Owner.OURS,
+            Text(
+                "điểm cầu hoặc máy chủ trung gian đòi tài khoản, mà ta chưa cấu hình tài khoản cho realm đó",
+                "the room or a proxy wants an account, and none is configured here for its realm",
+            ),
+            Text(
+                "xem realm trong trao đổi SIP, xin tài khoản rồi ghi vào mục credentials của bridge_monitor.yaml",
+                "see the realm in the SIP ladder, ask for an account, put it under credentials in bridge_monitor.yaml",
+            ),
+        ),
+        (Outcome.AUTH_FAILED, "credentials_refused"): Situation(
             Owner.PROVINCE,
-            Text("máy chủ trung gian đòi mật khẩu", "a proxy wants a password"),
-            Text("cấp tài khoản tại máy chủ đó cho ta", "give us an account at that proxy"),
+            Text(
+                "điểm cầu hoặc máy chủ trung gian không chấp nhận tài khoản của ta",
+                "the room or a proxy refuses our account",
+            ),
+            Text(
+                "so lại tên và mật khẩu hai bên; xem tài khoản có bị khóa hoặc hết hạn không",
+                "compare name and password on both sides; look whether the account is locked or has expired",
+            ),
+        ),
+        (Outcome.AUTH_FAILED, "challenge_unsupported"): Situation(
+            Owner.PROVINCE,
+            Text(
+                "điểm cầu hoặc máy chủ trung gian đòi xác thực theo cách mà chương trình không hỗ trợ",
+                "the room or a proxy wants a kind of authentication that this program doesn't have",
+            ),
+            Text(
+                "bật Digest với MD5, SHA-256 hoặc SHA-512-256 (qop=auth), hoặc cho cuộc gọi thử vào tự do",
+                "switch on Digest with MD5, SHA-256 or SHA-512-256 (qop=auth), or let test calls in without an account",
+            ),
         ),
         (Outcome.TLS_FAILED, None): Situation(
             Owner.PROVINCE,

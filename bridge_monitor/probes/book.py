@@ -5,12 +5,16 @@ Owns the precedence of overrides (province before carrier before profile); must 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from bridge_monitor.domain import Inventory, Site, Target
+from bridge_monitor.errors import SipSyntaxError
+from bridge_monitor.probes.keyring import Account, Keyring
 from bridge_monitor.probes.profile import Profile, Route
 from bridge_monitor.probes.shapes import CallSite
+from bridge_monitor.sip import NO_CREDENTIALS, Credentials, SipUri
 
 
 class CallBook:
@@ -21,6 +25,7 @@ class CallBook:
         profiles: Profiles by name.
         provinces: Overrides by province code.
         carriers: Overrides by carrier name.
+        accounts: Our accounts at rooms and proxies.
     """
 
     def __init__(
@@ -29,11 +34,13 @@ class CallBook:
         profiles: Mapping[str, Profile],
         provinces: Mapping[str, Route],
         carriers: Mapping[str, Route],
+        accounts: Iterable[Account] = (),
     ) -> None:
         self.inventory = inventory
         self.profiles = profiles
         self._provinces = provinces
         self._carriers = carriers
+        self._keyring = Keyring(accounts)
 
     def look_up(self, site: Site, profile: Profile | None = None) -> CallSite:
         """Return how to call a testable site, with its own profile or the one given.
@@ -50,6 +57,7 @@ class CallBook:
             profile=chosen,
             route=self.route_of(site),
             thresholds=chosen.thresholds_for(site.tier),
+            credentials=self.credentials_of(site),
         )
 
     def route_of(self, site: Site) -> Route:
@@ -63,5 +71,28 @@ class CallBook:
             proxy=province.proxy or merged.proxy,
             dscp=merged.dscp if province.dscp is None else province.dscp,
             source=province.source or merged.source,
-            credentials=province.credentials or merged.credentials,
         )
+
+    def credentials_of(self, site: Site) -> Credentials:
+        """Return the accounts that calls to the site may use, by realm."""
+        if self._keyring.is_empty:
+            return NO_CREDENTIALS
+        return self._keyring.of(site.code, self.inventory.province_of(site.code), site.carrier)
+
+    def credentials_towards(self, uri: str) -> Credentials:
+        """Return the accounts for whoever has this URI: its site's, or those for everywhere if it is no site's."""
+        if self._keyring.is_empty:
+            return NO_CREDENTIALS
+        site = self._by_uri.get(uri)
+        return self._keyring.of(None, "", "") if site is None else self.credentials_of(site)
+
+    @cached_property
+    def _by_uri(self) -> dict[str, Site]:
+        """Sites by the Request-URI that they are called with."""
+        found: dict[str, Site] = {}
+        for site in self.inventory:
+            try:
+                found.setdefault(str(SipUri.parse(site.endpoint or "").as_request_uri()), site)
+            except SipSyntaxError:
+                continue
+        return found

@@ -13,13 +13,14 @@ from bridge_monitor.domain.values import dataclass
 from bridge_monitor.probes.media import burst_ratio
 from bridge_monitor.quality import LossCount, Thresholds, grade_call
 from bridge_monitor.rtp.report import StreamReport
+from bridge_monitor.sip import Trouble
 
 _BY_STATUS: Final[dict[int, tuple[Outcome, str | None]]] = {
-    401: (Outcome.AUTH_FAILED, None),
+    401: (Outcome.AUTH_FAILED, Trouble.NO_CREDENTIALS),
     403: (Outcome.DECLINED, "forbidden"),
     404: (Outcome.NOT_FOUND, None),
     406: (Outcome.NOT_ACCEPTABLE, None),
-    407: (Outcome.AUTH_FAILED, "proxy"),
+    407: (Outcome.AUTH_FAILED, Trouble.NO_CREDENTIALS),
     408: (Outcome.TIMEOUT, "reported_by_peer"),
     410: (Outcome.NOT_FOUND, "gone"),
     415: (Outcome.NOT_ACCEPTABLE, "media_type"),
@@ -61,15 +62,20 @@ class Verdict:
     grade: Grade
 
 
-def judge_status(status: int) -> tuple[Outcome, str | None]:
+def judge_status(status: int, trouble: str | None = None) -> tuple[Outcome, str | None]:
     """Return the outcome of a call that ended with a final non-2xx response (RFC 3261 §21).
 
     A redirect that was not or could no longer be followed is ``unavailable``: the room was not reached, yet nothing
     was said against it.
+
+    Args:
+        status: Its status code.
+        trouble: Of a 401 or 407: why its challenge was not answered (`sip.Trouble`); without, that nobody had
+            credentials.
     """
     known = _BY_STATUS.get(status)
     if known is not None:
-        return known
+        return known[0], trouble or known[1]
     if status < 400:
         return Outcome.UNAVAILABLE, "redirected"
     if status < 500:
@@ -77,8 +83,10 @@ def judge_status(status: int) -> tuple[Outcome, str | None]:
     return (Outcome.UNAVAILABLE, f"status_{status}") if status < 600 else (Outcome.DECLINED, f"status_{status}")
 
 
-def grade_of(outcome: Outcome) -> Grade:
+def grade_of(outcome: Outcome, reason: str | None = None) -> Grade:
     """Return the grade of a call whose outcome is not ``reached``."""
+    if outcome is Outcome.AUTH_FAILED and reason == Trouble.NO_CREDENTIALS:
+        return Grade.UNTESTED  # the account that is missing is ours to configure: no word against room or line
     return _GRADE_OF.get(outcome, Grade.FAILED)
 
 

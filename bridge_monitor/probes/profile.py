@@ -130,10 +130,8 @@ class Route:
         proxy: SIP URI of the outbound proxy (RFC 3261 §8.1.2).
         dscp: DSCP of signalling and media.
         source: Local address that calls leave from.
-        credentials: Name under which the credentials are kept; never a secret itself.
     """
 
     proxy: str | None = None
     dscp: int | None = None
     source: str | None = None
-    credentials: str | None = None

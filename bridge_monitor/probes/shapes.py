@@ -22,6 +22,7 @@ from bridge_monitor.probes.profile import Profile, Route
 from bridge_monitor.probes.story import PHASES
 from bridge_monitor.quality import LossCount, Thresholds
 from bridge_monitor.rtp.report import StreamReport
+from bridge_monitor.sip import NO_CREDENTIALS, Credentials
 
 
 class Journal(Protocol):
@@ -67,6 +68,7 @@ class CallSite:
         route: The province's and carrier's overrides.
         thresholds: The limits of the site's tier.
         earlier: Loss of the site's last calls, pooled with this one's.
+        credentials: Our accounts for whoever challenges it, by realm.
     """
 
     target: Target
@@ -74,6 +76,7 @@ class CallSite:
     route: Route
     thresholds: Thresholds
     earlier: tuple[LossCount, ...] = ()
+    credentials: Credentials = field(default_factory=lambda: NO_CREDENTIALS)
 
 
 @dataclass(frozen=True, slots=True)

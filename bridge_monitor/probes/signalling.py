@@ -21,6 +21,7 @@ from bridge_monitor.sip import (
     Address,
     Answered,
     ByeCompleted,
+    Challenged,
     DialogRecord,
     Ended,
     Event,
@@ -44,6 +45,8 @@ _LATE_ANSWER_PATIENCE: Final = 33.0  # 64·T1 and a little: then the transaction
 _MAX_REDIRECTS: Final = 3
 _LONG: Final = 3600.0
 _NEXT_HOP: Final = "next hop"
+_BYE_NOT_TAKEN: Final = (None, 401, 407)
+"""Nobody answered it; or it was refused for want of credentials, and the room may hold the call for up."""
 _CLOSING: Final = (Rejected, Ended, ByeCompleted, TimedOut, TransportFailed)
 
 
@@ -119,7 +122,8 @@ class Signalling:
         while going_on:
             udp, destination = self._sip, self._towards
             left = self._way.begin(udp.now())
-            self._open_channel(udp.agent.options(uri, destination, udp.now()))
+            credentials = self._site.credentials
+            self._open_channel(udp.agent.options(uri, destination, udp.now(), credentials=credentials))
             udp.flush()
             event = await self._next(self._way.patience(udp.now(), left))
             going_on = self._goes_on(event)
@@ -184,7 +188,7 @@ class Signalling:
         udp.agent.bye(self._call_id, udp.now())
         udp.flush()
         event = await self._closing(BYE_PATIENCE_SECONDS)
-        if isinstance(event, ByeCompleted) and event.status is not None:
+        if isinstance(event, ByeCompleted) and event.status not in _BYE_NOT_TAKEN:
             story.end("bye", event.at)
         else:
             # A BYE of the room's that crossed ours has ended the call as well.
@@ -214,17 +218,19 @@ class Signalling:
         story.begin("trying", now)
         self._rang = False
         udp.local_errors.pop(destination, None)  # an earlier call's, that ended before it could ask
-        left = self._way.begin(now)
+        left, credentials = self._way.begin(now), self._site.credentials
         if self._record is None:
             route = self._preloaded_route()
-            call_id = udp.agent.invite(uri, destination, offer, now, answer_timeout=left, route=route)
+            call_id = udp.agent.invite(
+                uri, destination, offer, now, answer_timeout=left, route=route, credentials=credentials
+            )
         else:
             call_id = self._record.call_id
-            udp.agent.invite_elsewhere(self._record, destination, offer, now, answer_timeout=left)
+            udp.agent.invite_elsewhere(
+                self._record, destination, offer, now, answer_timeout=left, credentials=credentials
+            )
         self._open_channel(call_id)
-        self._record = udp.agent.dialog_record(call_id)
-        if self._record is not None:
-            self._equipment.journal.opened(self._record.to_dict())
+        self._journal_opened()
         udp.flush()
 
     def _goes_on(self, event: Event | None) -> bool:
@@ -271,6 +277,8 @@ class Signalling:
             match event:
                 case Provisional():
                     self._note_provisional(event)
+                case Challenged():
+                    self._journal_opened()  # another INVITE is to be cancelled now
                 case Answered():
                     story.end("answer", event.at)
                     story.status = SipStatus(event.status, event.reason)
@@ -310,7 +318,7 @@ class Signalling:
         match event:
             case Rejected():
                 story.status = SipStatus(event.status, event.reason)
-                story.conclude(*judge_status(event.status))
+                story.conclude(*judge_status(event.status, event.trouble))
             case TransportFailed():
                 local = self._sip.local_errors.pop(self._towards, None)
                 story.conclude(Outcome.LOCAL_FAULT if local else Outcome.UNREACHABLE, local or event.reason)
@@ -322,6 +330,11 @@ class Signalling:
                 story.conclude(Outcome.NO_ANSWER, "rings")
             case _:
                 story.conclude(Outcome.TIMEOUT)
+
+    def _journal_opened(self) -> None:
+        self._record = self._sip.agent.dialog_record(self._call_id)
+        if self._record is not None:
+            self._equipment.journal.opened(self._record.to_dict())
 
     def _preloaded_route(self) -> tuple[str, ...]:
         """Return the Route that leads over the proxy, as a loose router (§8.1.2)."""

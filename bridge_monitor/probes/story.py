@@ -82,7 +82,7 @@ class Story:
 
     def conclude(self, outcome: Outcome, reason: str | None = None) -> None:
         """Note an end other than a call that was reached; its grade follows from the outcome."""
-        self.verdict = Verdict(outcome, reason, grade_of(outcome))
+        self.verdict = Verdict(outcome, reason, grade_of(outcome, reason))
 
     def conclude_options(self) -> None:
         """Note that OPTIONS was answered, which alone never makes a site good."""

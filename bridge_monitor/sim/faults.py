@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     RINGS_ONLY = "rings_only"
     BUSY = "busy"
     DECLINED = "declined"
+    CHALLENGES = "challenges"
     SLOW_ANSWER = "slow_answer"
     NO_MEDIA = "no_media"
     ONE_WAY_IN = "one_way_in"
@@ -148,6 +149,15 @@ class Limits:
     default: float | None = None
 
 
+REFUSALS: Final[Mapping[FaultKind, tuple[int, tuple[str, ...]]]] = MappingProxyType(
+    {
+        FaultKind.BUSY: (486, ()),
+        FaultKind.DECLINED: (603, ()),
+        FaultKind.CHALLENGES: (401, ('WWW-Authenticate: Digest realm="simulated", nonce="0", qop="auth"',)),
+    }
+)
+"""What an INVITE is refused with: status and further header lines. There is no account of the realm that is named."""
+
 PARAMETERS: Final[Mapping[FaultKind, Mapping[str, Limits]]] = MappingProxyType(
     {
         FaultKind.SLOW_ANSWER: {"seconds": Limits(0.0, 180.0)},
@@ -175,6 +185,7 @@ _EXPECTED: Final[Mapping[FaultKind, tuple[Outcome, Grade, str | None]]] = Mappin
         FaultKind.RINGS_ONLY: (Outcome.NO_ANSWER, Grade.UNTESTED, None),
         FaultKind.BUSY: (Outcome.BUSY, Grade.BUSY, None),
         FaultKind.DECLINED: (Outcome.DECLINED, Grade.FAILED, None),
+        FaultKind.CHALLENGES: (Outcome.AUTH_FAILED, Grade.UNTESTED, "no_credentials"),
         FaultKind.NO_MEDIA: (Outcome.NO_MEDIA, Grade.FAILED, None),
         FaultKind.ONE_WAY_IN: (Outcome.ONE_WAY_MEDIA_IN, Grade.FAILED, None),
         FaultKind.ONE_WAY_OUT: (Outcome.ONE_WAY_MEDIA_OUT, Grade.FAILED, None),

@@ -23,7 +23,7 @@ from bridge_monitor.sdp import (
 )
 from bridge_monitor.sdp import parse as parse_sdp
 from bridge_monitor.sim.assignment import SimulatedSite
-from bridge_monitor.sim.faults import Fault, FaultKind
+from bridge_monitor.sim.faults import REFUSALS, Fault, FaultKind
 from bridge_monitor.sim.media import MediaCall, answers_wrong_codec
 from bridge_monitor.sip import (
     Acknowledged,
@@ -308,10 +308,9 @@ class Rooms:
         record.invited += 1
         room.calls[event.call_id] = _Call(now, event.sdp)
         record.most_calls_up = max(record.most_calls_up, len(room.calls))
-        if FaultKind.BUSY in room.kinds:
-            self._refuse(room, event.call_id, 486, now)
-        elif FaultKind.DECLINED in room.kinds:
-            self._refuse(room, event.call_id, 603, now)
+        refusal = next((REFUSALS[kind] for kind in REFUSALS if kind in room.kinds), None)
+        if refusal is not None:
+            self._refuse(room, event.call_id, refusal[0], now, refusal[1])
         else:
             agent.ring(event.call_id, now)
             if FaultKind.RINGS_ONLY in room.kinds:
@@ -392,11 +391,11 @@ class Rooms:
         call.video_row = row
         return taken
 
-    def _refuse(self, room: _Room, call_id: str, status: int, now: float) -> None:
+    def _refuse(self, room: _Room, call_id: str, status: int, now: float, extra: tuple[str, ...] = ()) -> None:
         room.record.refused += 1
         self._close(room, call_id, now)
         assert room.agent is not None  # noqa: S101 - a call has come through it
-        room.agent.refuse(call_id, status, now)
+        room.agent.refuse(call_id, status, now, extra)
 
     def _close(self, room: _Room, call_id: str, now: float) -> None:
         call = room.calls.pop(call_id)

@@ -5,11 +5,13 @@ Owns the signalling of test calls; must not touch sockets, clocks or randomness:
 
 from bridge_monitor.sip.agent import UserAgent
 from bridge_monitor.sip.dialog import DialogRecord
+from bridge_monitor.sip.digest import NO_CREDENTIALS, Credential, Credentials
 from bridge_monitor.sip.events import (
     Acknowledged,
     Address,
     Answered,
     ByeCompleted,
+    Challenged,
     Ended,
     Event,
     Invited,
@@ -22,15 +24,20 @@ from bridge_monitor.sip.events import (
     TimedOut,
     TransportFailed,
 )
+from bridge_monitor.sip.login import Trouble
 from bridge_monitor.sip.message import Message, Request, Response, parse_message
 from bridge_monitor.sip.uri import SipUri
 from bridge_monitor.sip.writing import respond, response_destination
 
 __all__ = [
+    "NO_CREDENTIALS",
     "Acknowledged",
     "Address",
     "Answered",
     "ByeCompleted",
+    "Challenged",
+    "Credential",
+    "Credentials",
     "DialogRecord",
     "Ended",
     "Event",
@@ -47,6 +54,7 @@ __all__ = [
     "SipUri",
     "TimedOut",
     "TransportFailed",
+    "Trouble",
     "UserAgent",
     "parse_message",
     "respond",

@@ -13,10 +13,11 @@ from dataclasses import replace
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.answering import Answerer, answer_unreadable
-from bridge_monitor.sip.calls import Call, Told, product_of, retry_after_of
-from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan
+from bridge_monitor.sip.calls import Call, Told, product_of
+from bridge_monitor.sip.client_transactions import RequestPlan
 from bridge_monitor.sip.core import Core, MessageHook
 from bridge_monitor.sip.dialog import DialogRecord, apply_route_set, dialog_of_record
+from bridge_monitor.sip.digest import NO_CREDENTIALS, Credentials
 from bridge_monitor.sip.events import (
     Address,
     Event,
@@ -26,10 +27,12 @@ from bridge_monitor.sip.events import (
     TransportFailed,
 )
 from bridge_monitor.sip.incoming import IncomingCall
+from bridge_monitor.sip.login import Login, ask
+from bridge_monitor.sip.masking import hides, masked
 from bridge_monitor.sip.message import Request, Response, parse_message, scan_message
+from bridge_monitor.sip.refusal import retry_after_of
 from bridge_monitor.sip.salvage import claimed_call_id, find_transaction, repair, stray_plan
 from bridge_monitor.sip.uri import SipUri
-from bridge_monitor.sip.writing import ALLOW
 
 
 class UserAgent:
@@ -93,7 +96,8 @@ class UserAgent:
         except SipSyntaxError as error:
             self._receive_unreadable(data, source, now, str(error))
             return
-        self._trace(message.call_id, source, data, now)
+        if self._core.on_message is not None:
+            self._trace(message.call_id, source, masked(data) if hides(message.headers) else data, now)
         if isinstance(message, Response):
             self._receive_response(message, source, now)
             return
@@ -134,6 +138,7 @@ class UserAgent:
         answer_timeout: float,
         route: tuple[str, ...] = (),
         from_host: str | None = None,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> str:
         """Place a call and return its Call-ID.
 
@@ -145,16 +150,24 @@ class UserAgent:
             answer_timeout: Seconds after which the call is taken back if it has no final response (`NoFinalAnswer`).
             route: Route values of a preloaded route (``<sip:proxy;lr>``), topmost first (§8.1.2).
             from_host: Host of our From URI; None: our address.
+            credentials: Our accounts by realm, for whoever challenges the call's requests.
 
         Raises:
             SipSyntaxError: A route is none.
         """
         plan = self._plan("INVITE", uri, destination, route, from_host)
-        self._start(plan, offer, answer_timeout, now)
+        Call(self._core, plan, offer, credentials=credentials).start(answer_timeout, now)
         return plan.call_id
 
     def invite_elsewhere(
-        self, record: DialogRecord, destination: Address, offer: bytes, now: float, *, answer_timeout: float
+        self,
+        record: DialogRecord,
+        destination: Address,
+        offer: bytes,
+        now: float,
+        *,
+        answer_timeout: float,
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         """Send a call's INVITE to another address: the same request, but for its branch (RFC 3263 §4.3).
 
@@ -166,6 +179,7 @@ class UserAgent:
             offer: Our session description.
             now: The time.
             answer_timeout: As for `invite`, from now on.
+            credentials: As for `invite`.
         """
         core = self._core
         before = core.calls.get(record.call_id)
@@ -174,24 +188,33 @@ class UserAgent:
             core.superseded = [call for call in (*core.superseded, before) if call.is_open]
         branch = core.new_branch()
         plan = replace(record.invite_plan(), branch=branch, via=core.via(branch), destination=destination)
-        self._start(plan, offer, answer_timeout, now)
+        Call(core, plan, offer, credentials=credentials).start(answer_timeout, now)
 
-    def options(self, uri: SipUri, destination: Address, now: float) -> str:
+    def options(
+        self, uri: SipUri, destination: Address, now: float, *, credentials: Credentials = NO_CREDENTIALS
+    ) -> str:
         """Ask for capabilities (§11) and return the Call-ID; its end is told by an event."""
         core = self._core
         plan = self._plan("OPTIONS", uri, destination, (), None)
         call_id = plan.call_id
 
-        def receive(response: Response, _source: Address, at: float) -> None:
-            if response.status >= 200:
-                product, later = product_of(response), retry_after_of(response)
-                core.events.append(OptionsAnswered(call_id, response.status, response.reason, at, product, later))
+        def receive(response: Response, at: float) -> None:
+            product, later = product_of(response), retry_after_of(response)
+            core.events.append(OptionsAnswered(call_id, response.status, response.reason, at, product, later))
 
         def fail(reason: str, at: float) -> None:
             core.events.append(TimedOut(call_id, at) if reason == "timeout" else TransportFailed(call_id, reason, at))
 
-        request = plan.to_bytes(contact=core.contact, extra=("Accept: application/sdp", f"User-Agent: {core.product}"))
-        ClientTransaction(core, plan, request, on_response=receive, on_failure=fail).start(now)
+        ask(
+            core,
+            plan,
+            Login(credentials, core.token) if credentials else None,
+            contact=core.contact,
+            extra=("Accept: application/sdp", f"User-Agent: {core.product}"),
+            on_final=receive,
+            on_failure=fail,
+            now=now,
+        )
         return call_id
 
     def acknowledge(self, call_id: str, now: float) -> None:
@@ -218,16 +241,17 @@ class UserAgent:
         call = self._core.calls.get(call_id)
         return call.record() if isinstance(call, Call) else None
 
-    def end_orphan(self, record: DialogRecord, now: float) -> None:
+    def end_orphan(self, record: DialogRecord, now: float, *, credentials: Credentials = NO_CREDENTIALS) -> None:
         """End a call of a process that died: BYE if confirmed, CANCEL if early. `Ended` tells how it went.
 
-        For a CANCEL to be understood, our address should be that of the process that died.
+        For a CANCEL to be understood, our address should be that of the process that died. A BYE may be challenged:
+        hence the credentials.
 
         Raises:
             SipSyntaxError: The record is damaged.
         """
         dialog = dialog_of_record(record)
-        call = Call(self._core, record.invite_plan(), b"", Told.END)
+        call = Call(self._core, record.invite_plan(), b"", Told.END, credentials)
         if record.state == "early":
             call.adopt_early(now)
         else:
@@ -245,18 +269,11 @@ class UserAgent:
         if isinstance(call, IncomingCall):
             call.accept(answer, now)
 
-    def refuse(self, call_id: str, status: int, now: float) -> None:
-        """Answer a call to us with a status from 300 up; no event follows."""
+    def refuse(self, call_id: str, status: int, now: float, extra: tuple[str, ...] = ()) -> None:
+        """Answer a call to us with a status from 300 up and further header lines; no event follows."""
         call = self._core.calls.get(call_id)
         if isinstance(call, IncomingCall):
-            call.refuse(status, now)
-
-    def _start(self, plan: RequestPlan, offer: bytes, answer_timeout: float, now: float) -> None:
-        core = self._core
-        request = plan.to_bytes(
-            contact=core.contact, extra=(f"Allow: {ALLOW}", f"User-Agent: {core.product}"), body=offer
-        )
-        Call(core, plan, offer).start(request, answer_timeout, now)
+            call.refuse(status, now, extra)
 
     def _plan(
         self, method: str, uri: SipUri, destination: Address, route: tuple[str, ...], from_host: str | None
@@ -313,7 +330,7 @@ class UserAgent:
         except SipSyntaxError:
             message = None
         call_id = claimed_call_id(message, data)
-        self._trace(call_id, source, data, now)
+        self._trace(call_id, source, masked(data), now)
         if isinstance(message, Request):
             self._refuse_unreadable(message, source, now, what)
             return

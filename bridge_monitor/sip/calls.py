@@ -16,10 +16,12 @@ from bridge_monitor.sdp import settle
 from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan, State
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.dialog import Dialog, DialogRecord, dialog_of_response, early_record
+from bridge_monitor.sip.digest import NO_CREDENTIALS, Credentials
 from bridge_monitor.sip.events import (
     Address,
     Answered,
     ByeCompleted,
+    Challenged,
     Ended,
     Event,
     NoFinalAnswer,
@@ -29,10 +31,12 @@ from bridge_monitor.sip.events import (
     TimedOut,
     TransportFailed,
 )
-from bridge_monitor.sip.grammar import is_digits, parameter, readable, split_list
-from bridge_monitor.sip.headers import parse_name_addr
+from bridge_monitor.sip.grammar import readable
+from bridge_monitor.sip.login import CHALLENGES, Login, ask, renewed
 from bridge_monitor.sip.message import Response
+from bridge_monitor.sip.refusal import rejection
 from bridge_monitor.sip.timers import TRANSACTION_TIMEOUT
+from bridge_monitor.sip.writing import ALLOW
 
 MAX_ACKS: Final = 32
 """A 2xx is repeated eleven times in 64·T1 (§13.3.1.4): more than that is a peer that answers ACKs."""
@@ -72,12 +76,20 @@ class Call:
         invite: Fields of its INVITE.
         offer: Our session description.
         told: What the application is told.
+        credentials: Our accounts, for whoever challenges its requests.
     """
 
-    __slots__ = ("_cancel_answered", "_cancel_sent", "core", "dialogs", "invite", "local_sdp", "primary", "provisional",
-                 "stage", "timers", "told", "transaction")  # fmt: skip
+    __slots__ = ("_authorization", "_cancel_answered", "_cancel_sent", "_credentials", "_login", "core", "dialogs",
+                 "invite", "local_sdp", "primary", "provisional", "stage", "timers", "told", "transaction")  # fmt: skip
 
-    def __init__(self, core: Core, invite: RequestPlan, offer: bytes, told: Told = Told.ALL) -> None:
+    def __init__(
+        self,
+        core: Core,
+        invite: RequestPlan,
+        offer: bytes,
+        told: Told = Told.ALL,
+        credentials: Credentials = NO_CREDENTIALS,
+    ) -> None:
         self.core = core
         self.invite = invite
         self.local_sdp = offer
@@ -90,6 +102,9 @@ class Call:
         self.provisional: SipStatus | None = None
         self._cancel_sent = False
         self._cancel_answered = False
+        self._credentials = credentials
+        self._login: Login | None = None
+        self._authorization: tuple[str, ...] = ()
         core.calls[invite.call_id] = self
 
     @property
@@ -102,11 +117,10 @@ class Call:
         """Whether something is left to end."""
         return self.stage is not Stage.CLOSED
 
-    def start(self, request: bytes, answer_timeout: float, now: float) -> None:
+    def start(self, answer_timeout: float, now: float) -> None:
         """Send the INVITE."""
-        self.transaction = self._invite_transaction(request)
         self.core.timers.start(self, "answer", now + answer_timeout)
-        self.transaction.start(now)
+        self._send_invite(now)
 
     def adopt_early(self, now: float) -> None:
         """Take back an INVITE that another process sent: CANCEL it, and be there for what answers it."""
@@ -243,7 +257,7 @@ class Call:
     def _receive_response(self, response: Response, source: Address, now: float) -> None:
         status = response.status
         if status >= 300:
-            self._close(_rejection(self.call_id, response, now), now)
+            self._receive_refusal(response, now)
         elif status >= 200:
             self.receive_success(response, source, now)
         else:
@@ -253,6 +267,20 @@ class Call:
                 self._tell(Provisional(self.call_id, status, response.reason, bool(response.sdp), now))
             else:
                 self._cancel(now)
+
+    def _receive_refusal(self, response: Response, now: float) -> None:
+        """Answer a challenge with another INVITE (§22.2, §22.3); else the call is over."""
+        trouble = None
+        if response.status in CHALLENGES and self.stage is Stage.CALLING:
+            self._login = self._login or Login(self._credentials, self.core.token)
+            trouble = self._login.take(response)
+            if trouble is None:
+                self.invite = renewed(self.core, self.invite)
+                self._authorization = self._login.lines("INVITE", self.invite.uri)
+                self._send_invite(now)
+                self._tell(Challenged(self.call_id, response.status, now))
+                return
+        self._close(rejection(self.call_id, response, trouble, now), now)
 
     def _receive_failure(self, reason: str, now: float) -> None:
         if reason == "timeout":
@@ -298,7 +326,9 @@ class Call:
         """Send the ACK to a 2xx: a transaction of its own, the same bytes for each repeated 2xx (§13.2.2.4)."""
         if dialog.ack is None:
             branch = self.core.new_branch()
-            dialog.ack = dialog.plan("ACK", dialog.invite_cseq, branch, self.core.via(branch)).to_bytes()
+            # It can't be challenged, so it repeats the INVITE's credentials (§22.1).
+            plan = dialog.plan("ACK", dialog.invite_cseq, branch, self.core.via(branch))
+            dialog.ack = plan.to_bytes(extra=self._authorization)
         if dialog.acks == MAX_ACKS:
             return
         dialog.acks += 1
@@ -314,7 +344,8 @@ class Call:
         dialog.ended = True
         if dialog is self.primary:
             self.stage = Stage.ENDING
-        send_bye(self.core, dialog, lambda status, at: self._bye_completed(dialog, status, at), now)
+        login = Login(self._credentials, self.core.token, self._login) if self._credentials else None
+        send_bye(self.core, dialog, lambda status, at: self._bye_completed(dialog, status, at), now, login)
 
     def _bye_completed(self, dialog: Dialog, status: int | None, now: float) -> None:
         dialog.gone = True
@@ -344,9 +375,17 @@ class Call:
         if done and self.core.calls.get(self.call_id) is self:
             del self.core.calls[self.call_id]
 
-    def _invite_terminated(self) -> None:
-        self.transaction = None
-        self._forget_if_done()
+    def _invite_terminated(self, transaction: ClientTransaction) -> None:
+        if transaction is self.transaction:  # else it was challenged, and another INVITE has taken its place
+            self.transaction = None
+            self._forget_if_done()
+
+    def _send_invite(self, now: float) -> None:
+        core = self.core
+        extra = (*self._authorization, f"Allow: {ALLOW}", f"User-Agent: {core.product}")
+        request = self.invite.to_bytes(contact=core.contact, extra=extra, body=self.local_sdp)
+        self.transaction = self._invite_transaction(request)
+        self.transaction.start(now)
 
     def _invite_transaction(self, request: bytes) -> ClientTransaction:
         return ClientTransaction(
@@ -359,7 +398,13 @@ class Call:
         )
 
 
-def send_bye(core: Core, dialog: Dialog, completed: Callable[[int | None, float], None], now: float) -> None:
+def send_bye(
+    core: Core,
+    dialog: Dialog,
+    completed: Callable[[int | None, float], None],
+    now: float,
+    login: Login | None = None,
+) -> None:
     """Send the BYE of a dialog (§15.1.1).
 
     Args:
@@ -367,62 +412,24 @@ def send_bye(core: Core, dialog: Dialog, completed: Callable[[int | None, float]
         dialog: The dialog.
         completed: Called with the status of the final response; None if nobody answered.
         now: The time.
+        login: Answers challenges to it, and those that its call was asked before.
     """
     dialog.local_cseq += 1
     branch = core.new_branch()
-    plan = dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch))
-
-    def receive(response: Response, _source: Address, at: float) -> None:
-        if response.status >= 200:
-            completed(response.status, at)
-
-    bye = ClientTransaction(
-        core, plan, plan.to_bytes(), on_response=receive, on_failure=lambda _reason, at: completed(None, at)
+    ask(
+        core,
+        dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch)),
+        login,
+        on_final=lambda response, at: completed(response.status, at),
+        on_failure=lambda _reason, at: completed(None, at),
+        now=now,
     )
-    bye.start(now)
 
 
 def product_of(response: Response) -> str | None:
     """Return what the peer says it is."""
     product = response.get("server") or response.get("user-agent")
     return None if product is None else readable(product)
-
-
-def retry_after_of(response: Response) -> float | None:
-    """Return the seconds of its Retry-After header, or None (§20.33)."""
-    seconds = (response.get("retry-after") or "").partition("(")[0].partition(";")[0].strip()
-    return float(seconds) if is_digits(seconds) and len(seconds) <= 10 else None
-
-
-def _rejection(call_id: str, response: Response, now: float) -> Rejected:
-    warning = response.get("warning")
-    return Rejected(
-        call_id,
-        response.status,
-        response.reason,
-        retry_after_of(response),
-        _contacts(response),
-        now,
-        None if warning is None else readable(warning),
-    )
-
-
-def _contacts(response: Response) -> tuple[str, ...]:
-    """Return the URIs of the Contacts, highest q first (§8.1.3.4); an unreadable one is left out."""
-    found: list[tuple[float, str]] = []
-    for value in response.get_all("contact"):
-        try:
-            parsed = [parse_name_addr(element, "Contact") for element in split_list(value, "Contact")]
-        except SipSyntaxError:
-            continue
-        found += [(_quality(parameter(one.parameters, "q")), readable(one.uri)) for one in parsed]
-    return tuple(uri for _, uri in sorted(found, key=lambda entry: -entry[0]))
-
-
-def _quality(text: str | None) -> float:
-    # qvalue: 0 to 1 with at most three decimals (§25.1); without one the Contact counts as 1.
-    whole, _, decimals = (text or "1").partition(".")
-    return float(f"{whole}.{decimals or 0}") if is_digits(whole) and is_digits(decimals or "0") else 1.0
 
 
 def _without_route(response: Response) -> Response:

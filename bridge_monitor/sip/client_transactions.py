@@ -203,7 +203,7 @@ class ClientTransaction:
         request: The request as bytes.
         on_response: Called with each response that counts.
         on_failure: Called with ``timeout`` or ``icmp`` when no final response can come any more.
-        on_terminated: Called when the transaction is gone, whatever the way.
+        on_terminated: Called with the transaction when it is gone, whatever the way.
     """
 
     __slots__ = (
@@ -227,7 +227,7 @@ class ClientTransaction:
         *,
         on_response: Callable[[Response, Address, float], None],
         on_failure: Callable[[str, float], None],
-        on_terminated: Callable[[], None] | None = None,
+        on_terminated: Callable[[ClientTransaction], None] | None = None,
     ) -> None:
         self.core = core
         self.plan = plan
@@ -329,4 +329,4 @@ class ClientTransaction:
             core.timers.stop_all(self)
             core.clients.pop((plan.branch, plan.method), None)
             if self._on_terminated is not None:
-                self._on_terminated()
+                self._on_terminated(self)

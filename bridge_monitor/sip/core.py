@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from bridge_monitor.sip.events import Address, Event
 from bridge_monitor.sip.grammar import quote
 from bridge_monitor.sip.headers import MAGIC_COOKIE
+from bridge_monitor.sip.masking import masked
 from bridge_monitor.sip.timers import TimerHeap
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bridge_monitor.sip.server_transactions import ServerTransaction
 
 MessageHook: TypeAlias = Callable[[str | None, bool, Address, bytes, float], None]
-"""(Call-ID or None, sent by us, peer, bytes, now)."""
+"""(Call-ID or None, sent by us, peer, bytes, now); in the bytes, what a password could be guessed by is masked."""
 
 ServerKey: TypeAlias = tuple[str, ...]
 
@@ -78,7 +79,8 @@ class Core:
         """Queue a datagram."""
         self.outbox.append((data, destination))
         if self.on_message is not None:
-            self.on_message(call_id, True, destination, data, now)  # noqa: FBT003 - the hook's parameters are positional
+            shown = masked(data) if b"uthorization: " in data else data
+            self.on_message(call_id, True, destination, shown, now)  # noqa: FBT003 - the hook's parameters are positional
 
     def new_branch(self) -> str:
         """Return a fresh branch (§8.1.1.7)."""

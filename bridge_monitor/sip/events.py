@@ -4,8 +4,9 @@ Owns the vocabulary only; must not judge: outcomes are given by `probes`.
 
 Every call started with `UserAgent.invite` yields exactly one *closing* event: `Rejected`, `TransportFailed`,
 `TimedOut`, `ByeCompleted` or `Ended`. After it no dialog of the call is left on our side, and the agent itself still
-answers what the peer retransmits. The others (`Provisional`, `Answered`, `NoFinalAnswer`, `ProtocolViolated`,
-`SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`, `TransportFailed` or `TimedOut`.
+answers what the peer retransmits. The others (`Provisional`, `Challenged`, `Answered`, `NoFinalAnswer`,
+`ProtocolViolated`, `SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`, `TransportFailed` or
+`TimedOut`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Rejected:
         retry_after: Seconds of its Retry-After header, or None (RFC 3261 §20.33).
         contacts: URIs of its Contact headers, best first (3xx; RFC 3261 §8.1.3.4).
         warning: Text of its Warning header, or None: says why a 488 was sent (RFC 3261 §20.43).
+        trouble: Of a 401 or 407 to a call that was still wanted: why its challenge was not answered (`login.Trouble`).
     """
 
     call_id: str
@@ -68,6 +70,16 @@ class Rejected:
     contacts: tuple[str, ...]
     at: float
     warning: str | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """A 401 or 407 to our INVITE was answered by another INVITE: `UserAgent.dialog_record` has changed."""
+
+    call_id: str
+    status: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +207,7 @@ class Acknowledged:
 
 Event: TypeAlias = (
     Provisional
+    | Challenged
     | Answered
     | Rejected
     | TransportFailed

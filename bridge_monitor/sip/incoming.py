@@ -119,11 +119,11 @@ class IncomingCall:
         self._respond(200, answer, now)
         self._repeater = Repeater(self.core, self.transaction, self.end, now)
 
-    def refuse(self, status: int, now: float) -> None:
+    def refuse(self, status: int, now: float, extra: tuple[str, ...] = ()) -> None:
         """Send a final response other than 2xx."""
         if self.stage is Stage.RINGING:
             self._forget()
-            self._respond(status, b"", now)
+            self._respond(status, b"", now, extra)
 
     def cancel(self, now: float) -> None:
         """Take the caller's CANCEL, already answered (§9.2)."""
@@ -172,14 +172,14 @@ class IncomingCall:
         self.stage = Stage.CLOSED
         del self.core.calls[self.dialog.call_id]
 
-    def _respond(self, status: int, body: bytes, now: float) -> None:
+    def _respond(self, status: int, body: bytes, now: float, extra: tuple[str, ...] = ()) -> None:
         response = respond(
             self.request,
             status,
             to_tag=self.dialog.local_tag if status > 100 else None,
             contact=self.core.contact if 100 < status < 300 else None,
             body=body,
-            extra=(f"Allow: {ALLOW}", f"Server: {self.core.product}") if 200 <= status < 300 else (),
+            extra=(f"Allow: {ALLOW}", f"Server: {self.core.product}") if 200 <= status < 300 else extra,
             source=self.transaction.source,
         )
         self.transaction.respond(status, response, now)

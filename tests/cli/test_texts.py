@@ -15,7 +15,7 @@ from bridge_monitor.domain.wording import Lang
 
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "bridge_monitor" / "cli").glob("*.py"))
 # Put together from parts: text("refused_" + reason), text("span_" + kind), columns of tables.
-PREFIXES = ("refused_", "span_")
+PREFIXES = ("refused_", "span_", "account_", "secret_")
 REASONS = {
     *("outside_window", "quiet_hours", "guard", "conference", "site_in_call", "too_soon", "cap", "unknown_site"),
     *("not_testable", "daemon_running", "daemon_silent", "call_longer_than_window", "bandwidth_above_cap"),

@@ -36,6 +36,13 @@ def spoil(folder: Path, fixture: Path) -> None:
             (folder / spoilt.name).mkdir()
         else:
             shutil.copy(spoilt, folder / spoilt.name)
+            if spoilt.name.endswith("-secret"):  # whatever modes this checkout has
+                (folder / spoilt.name).chmod(0o644 if spoilt.name.startswith("open") else 0o600)
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
 
 def test_every_rule_has_its_bad_fixture_and_no_fixture_is_without_rule() -> None:

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from bridge_monitor.config import messages_documents, messages_tables
+from bridge_monitor.config import messages_credentials, messages_documents, messages_tables
 from bridge_monitor.config.messages import CATALOGUE, DID_YOU_MEAN
 
 
@@ -30,7 +30,8 @@ def test_a_message_is_translated_and_fits_between_other_words(key: str) -> None:
 
 
 def test_no_key_stands_for_two_messages() -> None:
-    assert len(CATALOGUE) == len(messages_tables.MESSAGES) + len(messages_documents.MESSAGES)
+    parts = (messages_tables, messages_documents, messages_credentials)
+    assert len(CATALOGUE) == sum(len(part.MESSAGES) for part in parts)
 
 
 def test_a_guess_is_asked_in_both_languages() -> None:

@@ -78,7 +78,7 @@ def test_a_profile_with_everything_said(folder: Path, good: Good) -> None:
 def test_overrides_of_caps_keep_what_they_do_not_say(folder: Path, good: Good) -> None:
     text = LEAST + (
         "caps: {per_province: {calls_at_once: 40}, per_carrier: {calls_per_second: 15}}\n"
-        "provinces: {01: {caps: {calls_per_second: 2}, source: 192.0.2.10, credentials: ha-noi}}\n"
+        "provinces: {01: {caps: {calls_per_second: 2}, source: 192.0.2.10}}\n"
         "carriers: {VNPT: {caps: {bandwidth: 1 Gbit/s}}, Viettel: {dscp: AF41, proxy: sip:192.0.2.9}}\n"
     )
     (folder / "bridge_monitor.yaml").write_text(text, "utf-8")
@@ -87,7 +87,7 @@ def test_overrides_of_caps_keep_what_they_do_not_say(folder: Path, good: Good) -
     assert configuration.caps.of_province("01") == Caps(2.0, 40, 20e6)
     assert configuration.caps.of_carrier("VNPT") == Caps(15.0, None, 1e9)
     assert configuration.caps.of_carrier("Viettel") == Caps(15.0)
-    assert configuration.provinces == {"01": Route(source="192.0.2.10", credentials="ha-noi")}
+    assert configuration.provinces == {"01": Route(source="192.0.2.10")}
     assert configuration.carriers == {"VNPT": Route(), "Viettel": Route(proxy="sip:192.0.2.9", dscp=34)}
 
 

@@ -161,13 +161,6 @@ def test_proxies_are_sip_over_udp() -> None:
             values.proxy(text)
 
 
-def test_what_could_be_a_secret_is_no_name_of_credentials() -> None:
-    assert values.credentials("quang-nam") == "quang-nam"
-    for text in ("admin:secret", "p@ss", "a b", ""):
-        with pytest.raises(ValueError, match="bad_credentials"):
-            values.credentials(text)
-
-
 def test_zones_are_iana_names() -> None:
     assert values.zone("Asia/Ho_Chi_Minh").key == "Asia/Ho_Chi_Minh"
     for text in ("Asia/Hanoi", "UTC+7", "Asia", "", "../etc/passwd", "a\0b"):
@@ -219,7 +212,6 @@ class TestPep495:
         values.ports,
         values.source,
         values.proxy,
-        values.credentials,
         values.zone,
         values.clock,
         values.moment,
@@ -234,7 +226,7 @@ def test_lists_and_mappings_are_no_single_values(parse: Callable[[object], objec
 @given(st.text(max_size=40))
 def test_any_text_gives_a_value_or_the_key_of_a_message(text: str) -> None:
     parsers = (values.duration, values.bandwidth, values.ratio, values.dscp, values.listen, values.ports, values.zone)
-    for parse in (*parsers, values.source, values.proxy, values.credentials, values.clock, values.moment):
+    for parse in (*parsers, values.source, values.proxy, values.clock, values.moment):
         try:
             parse(text)
         except ValueError as error:

@@ -28,6 +28,7 @@ from bridge_monitor.probes.call import SipCall
 from bridge_monitor.probes.profile import Profile, Route
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
 from bridge_monitor.quality import Thresholds
+from bridge_monitor.sip import NO_CREDENTIALS
 
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
 BARESIP_CONTROL_PORT: Final = 4444
@@ -322,9 +323,10 @@ class Line:
         self.equipment.lag.start()
 
     def prepare(self, uri: str, *, route: Route | None = None, **wishes: Any) -> SipCall:
-        """Return a call that is ready to run; ``wishes`` are a `Profile`'s, and ``tap`` and ``capture``."""
+        """Return a call that is ready to run; ``wishes``: a `Profile`'s, ``tap``, ``capture``, ``credentials``."""
         tap = wishes.pop("tap", None)
         capture = wishes.pop("capture", False)
+        credentials = wishes.pop("credentials", NO_CREDENTIALS)
         profile = Profile("interop", **{"duration_seconds": 1.0, **wishes})
 
         def watch(sent: bool, local: tuple[str, int], peer: tuple[str, int], data: bytes) -> None:  # noqa: FBT001 - a `WireTap` is positional
@@ -333,7 +335,7 @@ class Line:
             if tap is not None:
                 tap(sent, local, peer, data)
 
-        site = CallSite(Target(None, uri), profile, route or Route(), Thresholds())
+        site = CallSite(Target(None, uri), profile, route or Route(), Thresholds(), credentials=credentials)
         return SipCall(
             site, self.equipment, tap=watch, capture=capture, progress=lambda phase, _seconds: self.phases.append(phase)
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bridge_monitor.domain import Inventory, Site, Target
+from bridge_monitor.domain import Inventory, Secret, Site, Target
 from bridge_monitor.probes.book import CallBook
+from bridge_monitor.probes.keyring import Account
 from bridge_monitor.probes.profile import Profile, Route
 from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.quality import Thresholds
+from bridge_monitor.sip import NO_CREDENTIALS
 
 STRICT = Thresholds(loss_degraded=0.001)
 AUDIO = Profile("audio", thresholds={"default": Thresholds(), "commune": STRICT})
@@ -51,7 +53,7 @@ def test_a_site_without_a_profile_needs_one_given() -> None:
 
 
 class TestOverrides:
-    CARRIER = Route(proxy="sip:proxy.viettel.example", dscp=34, source="10.9.0.1", credentials="viettel")
+    CARRIER = Route(proxy="sip:proxy.viettel.example", dscp=34, source="10.9.0.1")
 
     def test_the_carrier_s_count_where_the_province_says_nothing(self) -> None:
         assert book(carriers={"Viettel": self.CARRIER}).route_of(INVENTORY["46001"]) == self.CARRIER
@@ -62,7 +64,7 @@ class TestOverrides:
     def test_the_province_s_come_first_one_by_one(self) -> None:
         province = Route(proxy="sip:proxy.hue.example")
         merged = book({"46": province}, {"Viettel": self.CARRIER}).route_of(INVENTORY["46001"])
-        assert merged == Route("sip:proxy.hue.example", 34, "10.9.0.1", "viettel")
+        assert merged == Route("sip:proxy.hue.example", 34, "10.9.0.1")
 
     def test_a_province_s_mark_of_zero_is_a_mark(self) -> None:
         """DSCP 0 is best effort, not "nothing said"."""
@@ -70,8 +72,30 @@ class TestOverrides:
         assert merged.dscp == 0
 
     def test_a_province_s_own_room_is_called_by_its_overrides_as_well(self) -> None:
-        province = Route("sip:p.example", 10, "10.46.9.9", "hue")
+        province = Route("sip:p.example", 10, "10.46.9.9")
         assert book({"46": province}).look_up(INVENTORY["46"]).route == province
 
     def test_the_centre_belongs_to_no_province(self) -> None:
         assert book({"46": Route(dscp=10)}).route_of(INVENTORY["00"]) == Route()
+
+
+class TestAccounts:
+    ACCOUNTS = (
+        Account("hue", "kiemtra", Secret("hunter2"), provinces=frozenset({"46"})),
+        Account("centre", "kiemtra", Secret("hunter3"), everywhere=True),
+    )
+
+    def test_a_call_has_those_of_its_site(self) -> None:
+        book = CallBook(INVENTORY, {"audio": AUDIO}, {}, {}, self.ACCOUNTS)
+        assert sorted(book.look_up(INVENTORY["46001"]).credentials) == ["centre", "hue"]
+        assert sorted(book.look_up(INVENTORY["00"]).credentials) == ["centre"]
+
+    def test_without_accounts_it_has_none(self) -> None:
+        assert book().look_up(INVENTORY["46001"]).credentials is NO_CREDENTIALS
+        assert book().credentials_towards("sip:46001@10.46.0.2") is NO_CREDENTIALS
+
+    def test_they_are_found_by_the_uri_that_was_called_too(self) -> None:
+        """Of a dead process's call no more is known; a target that is no site's gets what is for everywhere."""
+        book = CallBook(INVENTORY, {"audio": AUDIO}, {}, {}, self.ACCOUNTS)
+        assert sorted(book.credentials_towards("sip:46001@10.46.0.2")) == ["centre", "hue"]
+        assert sorted(book.credentials_towards("sip:elsewhere@10.0.0.9")) == ["centre"]

@@ -16,6 +16,7 @@ from bridge_monitor.rtp.report import (
     StreamReport,
     VideoSummary,
 )
+from bridge_monitor.sip import Trouble
 
 
 def echo(*, received: int = 500, lost: int = 0, large_sent: int = 0, large_received: int = 0) -> EchoSummary:
@@ -112,6 +113,12 @@ class TestStatus:
     def test_each_final_response_has_its_outcome(self, status: int, outcome: Outcome) -> None:
         assert judge_status(status)[0] is outcome
 
+    @pytest.mark.parametrize("status", [401, 407])
+    @pytest.mark.parametrize("trouble", Trouble)
+    def test_a_challenge_s_reason_is_why_it_was_not_answered(self, status: int, trouble: Trouble) -> None:
+        assert judge_status(status, trouble) == (Outcome.AUTH_FAILED, trouble)
+        assert judge_status(status) == (Outcome.AUTH_FAILED, "no_credentials")
+
     @pytest.mark.parametrize("status", range(300, 700))
     def test_no_final_response_is_without_an_outcome(self, status: int) -> None:
         outcome, _ = judge_status(status)
@@ -125,6 +132,11 @@ class TestGrades:
         assert grade_of(Outcome.LOCAL_FAULT) is Grade.INVALID
         for outcome in (Outcome.NO_ANSWER, Outcome.CANCELLED, Outcome.REFUSED):
             assert grade_of(outcome) is Grade.UNTESTED
+
+    def test_an_account_that_we_lack_is_no_word_against_the_room(self) -> None:
+        assert grade_of(Outcome.AUTH_FAILED, Trouble.NO_CREDENTIALS) is Grade.UNTESTED
+        assert grade_of(Outcome.AUTH_FAILED, Trouble.REFUSED) is Grade.FAILED
+        assert grade_of(Outcome.AUTH_FAILED, Trouble.UNSUPPORTED) is Grade.FAILED
 
     def test_the_others_are(self) -> None:
         for outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.NO_MEDIA, Outcome.WRONG_CODEC):

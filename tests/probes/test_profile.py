@@ -76,4 +76,4 @@ def test_every_kind_calls_plain_sip_in_this_version() -> None:
 
 
 def test_a_route_without_overrides_keeps_everything() -> None:
-    assert Route() == Route(proxy=None, dscp=None, source=None, credentials=None)
+    assert Route() == Route(proxy=None, dscp=None, source=None)

@@ -127,7 +127,9 @@ async def test_sipp_s_own_rtp_reaches_the_room_and_comes_back(inventory: Invento
     assert (truth.sent, truth.unreadable, truth.dialogs_open) == (truth.received, 0, 0)
 
 
-@pytest.mark.parametrize(("kind", "status"), [(FaultKind.BUSY, "486"), (FaultKind.DECLINED, "603")])
+@pytest.mark.parametrize(
+    ("kind", "status"), [(FaultKind.BUSY, "486"), (FaultKind.DECLINED, "603"), (FaultKind.CHALLENGES, "401")]
+)
 async def test_a_refusal_is_what_sipp_understands(
     inventory: Inventory, tmp_path: Path, kind: FaultKind, status: str
 ) -> None:

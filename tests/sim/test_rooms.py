@@ -256,12 +256,15 @@ class TestFaults:
         assert world.all_of(Answered) == []
         assert world.rooms.record(0).cancelled == 1
 
-    @pytest.mark.parametrize(("kind", "status"), [(FaultKind.BUSY, 486), (FaultKind.DECLINED, 603)])
+    @pytest.mark.parametrize(
+        ("kind", "status"), [(FaultKind.BUSY, 486), (FaultKind.DECLINED, 603), (FaultKind.CHALLENGES, 401)]
+    )
     def test_a_room_that_refuses_says_why(self, world: World, kind: FaultKind, status: int) -> None:
         world.fault(Fault(kind))
         world.call()
         (rejected,) = world.all_of(Rejected)
         assert rejected.status == status
+        assert rejected.trouble == ("no_credentials" if kind is FaultKind.CHALLENGES else None)
         assert world.rooms.record(0).refused == 1
 
     @pytest.mark.parametrize(("kind", "status"), [(FaultKind.BUSY, 486), (FaultKind.DECLINED, 200)])
