@@ -22,11 +22,8 @@ from bridge_monitor.web.health import OwnHealth
 from bridge_monitor.web.kept_text import HEADERS, KeptText
 from bridge_monitor.web.text import Family, label_pairs
 
-SLICE_BYTES: Final = 1 << 18
-"""Least size of a slice of text, but the last: few large writes cost least."""
-
 SLICE_PLACES: Final = 32
-"""Provinces' tiers in one slice of a family: about a millisecond."""
+"""Provinces' tiers in one slice of a family: a third of a millisecond, and one when it is new."""
 
 BUILD_INFO: Final = Family(
     "bridge_monitor_build_info", "gauge", "Version of bridge_monitor and of the Python it runs on."
@@ -92,7 +89,8 @@ class Exporter:
     ) -> Iterator[bytes]:
         """Return the exposition in slices, each made when it is asked for and each a few milliseconds of work.
 
-        Slices are empty while text is brought up to date; no text comes before all of it is.
+        Slices are empty while text is brought up to date; no text comes before all of it is. What comes then is the
+        kept text itself, some thousands of pieces: joining them would cost twice what it costs to send them.
 
         Args:
             snapshot: The nation now.
@@ -116,6 +114,12 @@ class Exporter:
             kept.run(self._next).at(snapshot.states, packets)
             self._next += 1
         return len(kept)
+
+    def freshen_site(self, code: str, snapshot: Snapshot, packets: Mapping[str, Packets]) -> None:
+        """Bring a site up to date, and its neighbours with it; one that the inventory has not is nothing to do."""
+        run = self._kept_of(snapshot).run_of(code)
+        if run is not None:
+            run.at(snapshot.states, packets)
 
     def _kept_of(self, snapshot: Snapshot) -> KeptText:
         kept = self._kept
@@ -164,18 +168,11 @@ def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, kept: KeptT
     for text in _by_place(counters, kept.places()):
         places.append(text.encode())
         yield b""
-    pieces = [head.encode(), *places]
-    size = sum(map(len, pieces))
+    yield head.encode()
+    yield from places
     for column, header in enumerate(HEADERS):
-        pieces.append(header.encode())
-        for blocks in texts:
-            pieces.append(blocks[column])
-            size += len(blocks[column])
-            if size >= SLICE_BYTES:
-                yield b"".join(pieces)
-                pieces.clear()
-                size = 0
-    yield b"".join(pieces)
+        yield header.encode()
+        yield from [blocks[column] for blocks in texts]
 
 
 def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str]:
@@ -200,9 +197,7 @@ def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str
 
 
 def _outcomes(labels: str, tally: Tally) -> str:
-    return "".join(
-        [PROBES.sample(f'{labels},outcome="{outcome}"', tally.outcomes.get(outcome, 0)) for outcome in _OUTCOMES]
-    )
+    return _outcomes_form(labels) % tuple([tally.outcomes.get(outcome, 0) for outcome in _OUTCOMES])
 
 
 def _losses(labels: str, tally: Tally) -> str:
@@ -213,15 +208,25 @@ def _losses(labels: str, tally: Tally) -> str:
 
 def _histogram(family: Family, labels: str, histogram: Histogram) -> str:
     below = list(accumulate(histogram.counts))
-    heads = _histogram_heads(family, labels, histogram.bounds)
-    return "".join([f"{head}{value}\n" for head, value in zip(heads, (*below, histogram.sum, below[-1]), strict=True)])
+    return _histogram_form(family, labels, histogram.bounds) % (*below, histogram.sum, below[-1])
 
 
-@lru_cache(maxsize=8192)  # a nation has 63 provinces, a few tiers and five histograms of each
-def _histogram_heads(family: Family, labels: str, bounds: tuple[float, ...]) -> tuple[str, ...]:
-    """Return all of each line but its value: they are the same in every scrape."""
-    buckets = [f'{family.name}_bucket{{{labels},le="{bound}"}} ' for bound in (*bounds, "+Inf")]
-    return (*buckets, f"{family.name}_sum{{{labels}}} ", f"{family.name}_count{{{labels}}} ")
+# All of a place's lines but their values are the same in every scrape. A nation has 63 provinces, a few tiers and five
+# histograms of each.
+@lru_cache(maxsize=8192)
+def _histogram_form(family: Family, labels: str, bounds: tuple[float, ...]) -> str:
+    heads = [f'{family.name}_bucket{{{labels},le="{bound}"}} ' for bound in (*bounds, "+Inf")]
+    return _form((*heads, f"{family.name}_sum{{{labels}}} ", f"{family.name}_count{{{labels}}} "))
+
+
+@lru_cache(maxsize=2048)
+def _outcomes_form(labels: str) -> str:
+    return _form([f'{PROBES.name}{{{labels},outcome="{outcome}"}} ' for outcome in _OUTCOMES])
+
+
+def _form(heads: Iterable[str]) -> str:
+    """Return what ``%`` makes lines of, one value each."""
+    return "".join([f"{head.replace('%', '%%')}%s\n" for head in heads])
 
 
 _OUTCOMES: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.REFUSED)

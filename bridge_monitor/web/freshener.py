@@ -21,7 +21,8 @@ _LOG = structlog.get_logger(__name__)
 STEP_SECONDS: Final = 0.1
 
 ROUND_STEPS: Final = 20
-"""Steps in which every site has had its turn: at 200 calls a second a scrape finds some 200 sites still to render."""
+"""Steps in which every site has had its turn, whether or not a result came: a reload changes all of them. What results
+have changed is rendered in the next step: at 200 calls a second a scrape finds some 20 sites still to render."""
 
 STEP_BUSY_SECONDS: Final = 0.003
 """Processor time after which a step leaves the rest to the next one: the first round renders everything."""
@@ -71,7 +72,12 @@ class Freshener:
             return
         self._left -= 1
         begun = self._busy()
-        snapshot, packets = self._services.snapshot(), self._services.aggregates.packets
+        snapshot, aggregates = self._services.snapshot(), self._services.aggregates
+        news, packets = aggregates.news, aggregates.packets
+        while news:
+            if self._busy() - begun >= STEP_BUSY_SECONDS:
+                return
+            self._exporter.freshen_site(news.pop(), snapshot, packets)
         runs = done = 1
         while done <= runs and self._busy() - begun < STEP_BUSY_SECONDS:
             runs = -(-self._exporter.freshen(snapshot, packets) // ROUND_STEPS)

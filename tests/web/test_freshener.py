@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bridge_monitor.domain import Inventory, Snapshot
+from bridge_monitor.domain import Inventory, Site, Snapshot
 from bridge_monitor.web import Exporter
 from bridge_monitor.web.freshener import IDLE_STEPS, ROUND_STEPS, STEP_BUSY_SECONDS, Freshener
 from bridge_monitor.web.kept_text import RUN_SITES
-from tests.web.nation import Daemon, national_inventory, result_of, small_inventory, snapshot_of, state_of
+from tests.web.nation import TIERS, Daemon, national_inventory, result_of, small_inventory, snapshot_of, state_of
 
 
 class Counting(Exporter):
@@ -40,7 +40,40 @@ def test_every_site_has_its_turn_in_a_round() -> None:
         freshener.step()
     kept = exporter._kept
     assert kept is not None
-    assert all(state is not None for run in kept.runs() for state in run._shown)
+    assert all(state in daemon.snapshot.states.values() for run in kept.runs() for state in run._states)
+
+
+def test_what_results_have_changed_is_rendered_in_the_next_step() -> None:
+    """Before its turn in the round; a site that has left the inventory is passed over."""
+    inventory = national_inventory(communes=60 * RUN_SITES)
+    last = list(inventory)[-1]
+    daemon = Daemon(snapshot_of(inventory, state_of(result_of(last.code))))
+    for site in (last, Site("gone", "Gone", "commune", last.parent)):
+        daemon.aggregates.observe(result_of(site.code), site, Inventory([*inventory, site], TIERS))
+    exporter = Counting()
+    freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
+    freshener.step()
+    assert daemon.aggregates.news == {last.code, "gone"}, "nobody has scraped yet"
+    freshener.scraped()
+    freshener.step()
+    assert daemon.aggregates.news == set()
+    kept = exporter._kept
+    assert kept is not None
+    run = kept.run_of(last.code)
+    assert run is not None
+    assert run._states[-1] is daemon.snapshot.states[last.code]
+
+
+def test_more_news_than_a_step_has_time_for_waits_for_the_next() -> None:
+    """As after five minutes without a scrape."""
+    inventory = national_inventory(communes=60 * RUN_SITES)
+    daemon = Daemon(snapshot_of(inventory))
+    daemon.aggregates.news.update(site.code for site in inventory)
+    clock = iter([n * STEP_BUSY_SECONDS * 0.4 for n in range(100)])
+    freshener = Freshener(Exporter(), daemon.services(), busy=lambda: next(clock))
+    freshener.scraped()
+    freshener.step()
+    assert len(daemon.aggregates.news) == len(inventory) - 2
 
 
 def test_a_step_ends_when_its_time_is_up() -> None:
