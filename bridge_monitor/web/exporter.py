@@ -89,8 +89,8 @@ class Exporter:
     ) -> Iterator[bytes]:
         """Return the exposition in slices, each made when it is asked for and each a few milliseconds of work.
 
-        Slices are empty while text is brought up to date; no text comes before all of it is. What comes then is the
-        kept text itself, some thousands of pieces: joining them would cost twice what it costs to send them.
+        Slices are empty while text is brought up to date; no text comes before all of it is. What comes then at once
+        is the kept text itself, some thousands of pieces: joining them would cost twice what it costs to send them.
 
         Args:
             snapshot: The nation now.
@@ -172,7 +172,7 @@ def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, kept: KeptT
     yield from places
     for column, header in enumerate(HEADERS):
         yield header.encode()
-        yield from [blocks[column] for blocks in texts]
+        yield from [blocks[column] for blocks in texts if blocks[column]]
 
 
 def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str]:

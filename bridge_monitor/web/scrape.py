@@ -111,7 +111,7 @@ class Metrics:
         ):
             if part:
                 parts.append(part)
-            if time.thread_time() - begun >= TURN_SECONDS:
+            elif time.thread_time() - begun >= TURN_SECONDS:
                 await asyncio.sleep(0)
                 begun = time.thread_time()
         return parts
