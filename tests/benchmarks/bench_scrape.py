@@ -219,6 +219,8 @@ def _figures(runs: list[Watched]) -> dict[str, Any]:
         "longest_stall_ms_scraped": round(statistics.median(_most_ms(s.stalls) for s in scraped), 1),
         "longest_stall_ms_alone": round(statistics.median(_most_ms(s.stalls) for s in alone), 1),
         "lateness_p99_us": round(p99),
+        "lateness_p99_us_lowest": round(min(s.p99_us for s in alone)),
+        "lateness_p99_us_highest": round(max(s.p99_us for s in alone)),
         "lateness_p99_us_scraped": round(p99_scraped),
         "lateness_p99_us_rise": round(p99_scraped - p99),
         "main_cores": round(statistics.median(s.main_cores for s in alone), 3),

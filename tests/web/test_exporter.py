@@ -372,46 +372,6 @@ def bridge_lines(slices: Iterable[bytes]) -> list[str]:
     return [line for line in joined(slices).splitlines() if line.startswith("bridge_")]
 
 
-class TestByPlace:
-    def test_every_place_with_a_site_to_call_begins_at_0(self) -> None:
-        """A counter that appears with its first count shows no increase over the first sweep."""
-        samples = scrape()
-        places = {
-            (labels["province"], labels["tier"]) for labels, value in samples["bridge_probes_total"] if value == 0
-        }
-        assert places == {("01", "province"), ("01", "district"), ("01", "commune")}
-        outcomes = {labels["outcome"] for labels, _ in samples["bridge_probes_total"]}
-        assert outcomes == set(Outcome) - {Outcome.REFUSED}
-
-    def test_calls_are_counted_by_outcome_and_distributed(self) -> None:
-        aggregates, inventory = Aggregates(), small_inventory()
-        for stream in (rtcp_stream(), rtcp_stream(), echo_stream()):
-            aggregates.observe(result_of(media=(stream,)), inventory["01001"], inventory)
-        samples = parse(text_of(snapshot_of(inventory), aggregates))
-        place = {"province": "01", "tier": "district"}
-        assert ({**place, "outcome": "reached"}, 3) in samples["bridge_probes_total"]
-        assert (place, 3) in samples["bridge_probes_rtt_seconds_count"]
-        assert ({**place, "le": "0.01"}, 0) in samples["bridge_probes_rtt_seconds_bucket"]
-        assert ({**place, "le": "0.02"}, 2) in samples["bridge_probes_rtt_seconds_bucket"]
-        assert ({**place, "le": "+Inf"}, 3) in samples["bridge_probes_rtt_seconds_bucket"]
-        ((total),) = [value for labels, value in samples["bridge_probes_rtt_seconds_sum"] if labels == place]
-        assert total == pytest.approx(0.0455)
-        assert ({**place, "le": "0.5"}, 3) in samples["bridge_probes_setup_delay_seconds_bucket"]
-        assert ({**place, "direction": "round_trip", "le": "0.01"}, 0) in samples["bridge_probes_loss_ratio_bucket"]
-        assert ({**place, "direction": "round_trip", "le": "0.02"}, 1) in samples["bridge_probes_loss_ratio_bucket"]
-        assert ({**place, "direction": "inbound"}, 2) in samples["bridge_probes_loss_ratio_count"]
-
-    def test_a_percent_sign_in_a_code_is_itself(self) -> None:
-        """Lines are made by ``%``."""
-        inventory = Inventory([Site("1%s", "Một", "province", None, "VNPT", "sip:r@127.1.0.1", "standard")], TIERS)
-        aggregates = Aggregates()
-        aggregates.observe(result_of("1%s"), inventory["1%s"], inventory)
-        samples = parse(text_of(snapshot_of(inventory), aggregates))
-        place = {"province": "1%s", "tier": "province"}
-        assert ({**place, "outcome": "reached"}, 1) in samples["bridge_probes_total"]
-        assert (place, 1) in samples["bridge_probes_rtt_seconds_count"]
-
-
 class TestOwn:
     def test_the_event_s_phase_and_start(self) -> None:
         samples = scrape()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def test_every_site_has_its_turn_in_a_round() -> None:
     exporter = Counting()
     freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
     freshener.scraped()
-    freshener.step()
+    assert not freshener.step()
     assert 2 <= exporter.freshened < 10
     for _ in range(ROUND_STEPS - 1):
         freshener.step()
@@ -72,7 +73,7 @@ def test_more_news_than_a_step_has_time_for_waits_for_the_next() -> None:
     clock = iter([n * STEP_BUSY_SECONDS * 0.4 for n in range(100)])
     freshener = Freshener(Exporter(), daemon.services(), busy=lambda: next(clock))
     freshener.scraped()
-    freshener.step()
+    assert freshener.step()
     assert len(daemon.aggregates.news) == len(inventory) - 2
 
 
@@ -83,7 +84,7 @@ def test_a_step_ends_when_its_time_is_up() -> None:
     daemon = Daemon(snapshot_of(national_inventory(communes=60 * RUN_SITES)))
     freshener = Freshener(exporter, daemon.services(), busy=lambda: next(clock))
     freshener.scraped()
-    freshener.step()
+    assert freshener.step()
     assert exporter.freshened == 1
 
 
@@ -114,6 +115,25 @@ async def test_a_resting_freshener_is_woken_by_a_scrape(monkeypatch: pytest.Monk
             await asyncio.sleep(0)
         assert exporter.freshened == expected
         freshener.scraped()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_rest_is_rendered_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a nation, that a reload has everything rendered anew of, within seconds and not minutes."""
+    monkeypatch.setattr("bridge_monitor.web.freshener.STEP_SECONDS", 60)
+    monkeypatch.setattr("bridge_monitor.web.freshener.SOON_SECONDS", 0)
+    inventory = national_inventory(communes=20 * RUN_SITES)
+    daemon = Daemon(snapshot_of(inventory))
+    daemon.aggregates.news.update(site.code for site in inventory)
+    clock = itertools.count(0, STEP_BUSY_SECONDS * 0.4)
+    freshener = Freshener(Exporter(), daemon.services(), busy=lambda: next(clock))
+    freshener.scraped()
+    task = asyncio.create_task(freshener.run())
+    for _ in range(len(inventory)):
+        await asyncio.sleep(0)
+    assert daemon.aggregates.news == set()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
