@@ -80,12 +80,16 @@ class Aggregates:
     Args:
         invalid_reasons: Reasons known from the start; they are exported as 0 before they first occur, so that the first
             occurrence is seen as an increase.
+
+    Attributes:
+        news: Sites with a result that nobody has rendered yet; whoever does takes them out.
     """
 
     def __init__(self, invalid_reasons: Iterable[str] = ()) -> None:
         self._tallies: dict[Place, Tally] = {}
         self._packets: dict[str, Packets] = {}
         self._invalid = dict.fromkeys(invalid_reasons, 0)
+        self.news: set[str] = set()
 
     def observe(self, result: ProbeResult, site: Site, inventory: Inventory) -> None:
         """Count one result.
@@ -99,6 +103,7 @@ class Aggregates:
             self._invalid[reason] = self._invalid.get(reason, 0) + 1
         if site.code not in inventory:
             return
+        self.news.add(site.code)
         place = inventory.province_of(site.code), site.tier
         tally = self._tallies.get(place)
         if tally is None:

@@ -8,25 +8,18 @@ date between scrapes, so that a scrape has little left to render.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from bridge_monitor import __version__
-from bridge_monitor.domain import Event, EventPhase, Outcome, Snapshot
-from bridge_monitor.web.aggregates import AggregatesView, Histogram, Packets, Place, Tally
+from bridge_monitor.domain import Event, EventPhase, Snapshot
+from bridge_monitor.web.aggregates import AggregatesView, Packets
 from bridge_monitor.web.health import OwnHealth
 from bridge_monitor.web.kept_text import HEADERS, KeptText
+from bridge_monitor.web.place_series import render_places
 from bridge_monitor.web.text import Family, label_pairs
-
-SLICE_BYTES: Final = 1 << 18
-"""Least size of a slice of text, but the last: few large writes cost least."""
-
-SLICE_PLACES: Final = 32
-"""Provinces' tiers in one slice of a family: about a millisecond."""
 
 BUILD_INFO: Final = Family(
     "bridge_monitor_build_info", "gauge", "Version of bridge_monitor and of the Python it runs on."
@@ -62,20 +55,6 @@ PHASE: Final = Family("bridge_event_phase", "gauge", "1 for the phase that the e
 CONFERENCE_START: Final = Family(
     "bridge_event_conference_start_timestamp_seconds", "gauge", "When the conference begins (POSIX time)."
 )
-PROBES: Final = Family("bridge_probes_total", "counter", "Test calls since the start by outcome, province and tier.")
-RTT: Final = Family(
-    "bridge_probes_rtt_seconds", "histogram", "Median round-trip time of each valid test call, by province and tier."
-)
-SETUP: Final = Family(
-    "bridge_probes_setup_delay_seconds",
-    "histogram",
-    "Time from the start to the answer of each valid test call, by province and tier.",
-)
-LOSS: Final = Family(
-    "bridge_probes_loss_ratio",
-    "histogram",
-    "RTP packets lost ÷ counted in each valid test call, by where the loss was seen, province and tier.",
-)
 
 
 class Exporter:
@@ -92,7 +71,8 @@ class Exporter:
     ) -> Iterator[bytes]:
         """Return the exposition in slices, each made when it is asked for and each a few milliseconds of work.
 
-        Slices are empty while text is brought up to date; no text comes before all of it is.
+        Slices are empty while text is brought up to date; no text comes before all of it is. What comes then at once
+        is the kept text itself, some thousands of pieces: joining them would cost twice what it costs to send them.
 
         Args:
             snapshot: The nation now.
@@ -116,6 +96,12 @@ class Exporter:
             kept.run(self._next).at(snapshot.states, packets)
             self._next += 1
         return len(kept)
+
+    def freshen_site(self, code: str, snapshot: Snapshot, packets: Mapping[str, Packets]) -> None:
+        """Bring a site up to date, and its neighbours with it; one that the inventory has not is nothing to do."""
+        run = self._kept_of(snapshot).run_of(code)
+        if run is not None:
+            run.at(snapshot.states, packets)
 
     def _kept_of(self, snapshot: Snapshot) -> KeptText:
         kept = self._kept
@@ -161,67 +147,12 @@ def _slices(head: str, snapshot: Snapshot, counters: AggregatesView, kept: KeptT
         texts.append(run.at(snapshot.states, counters.packets))
         yield b""
     places = []
-    for text in _by_place(counters, kept.places()):
+    for text in render_places(counters.tallies, kept.places()):
         places.append(text.encode())
         yield b""
-    pieces = [head.encode(), *places]
-    size = sum(map(len, pieces))
+    yield b""  # gathering the pieces takes half a millisecond
+    yield head.encode()
+    yield from places
     for column, header in enumerate(HEADERS):
-        pieces.append(header.encode())
-        for blocks in texts:
-            pieces.append(blocks[column])
-            size += len(blocks[column])
-            if size >= SLICE_BYTES:
-                yield b"".join(pieces)
-                pieces.clear()
-                size = 0
-    yield b"".join(pieces)
-
-
-def _by_place(counters: AggregatesView, places: Iterable[Place]) -> Iterator[str]:
-    """Yield the families by province and tier.
-
-    Every place with a site to call has its series from the start, at 0: a counter that appears with its first count
-    shows no increase.
-    """
-    none = Tally()
-    tallies = [
-        (label_pairs({"province": place[0], "tier": place[1]}), counters.tallies.get(place, none)) for place in places
-    ]
-    for family, render in (
-        (PROBES, _outcomes),
-        (RTT, lambda labels, tally: _histogram(RTT, labels, tally.rtt)),
-        (SETUP, lambda labels, tally: _histogram(SETUP, labels, tally.setup)),
-        (LOSS, _losses),
-    ):
-        yield family.header
-        for start in range(0, len(tallies), SLICE_PLACES):
-            yield "".join([render(labels, tally) for labels, tally in tallies[start : start + SLICE_PLACES]])
-
-
-def _outcomes(labels: str, tally: Tally) -> str:
-    return "".join(
-        [PROBES.sample(f'{labels},outcome="{outcome}"', tally.outcomes.get(outcome, 0)) for outcome in _OUTCOMES]
-    )
-
-
-def _losses(labels: str, tally: Tally) -> str:
-    return "".join(
-        [_histogram(LOSS, f'{labels},direction="{direction}"', seen) for direction, seen in tally.loss.items()]
-    )
-
-
-def _histogram(family: Family, labels: str, histogram: Histogram) -> str:
-    below = list(accumulate(histogram.counts))
-    heads = _histogram_heads(family, labels, histogram.bounds)
-    return "".join([f"{head}{value}\n" for head, value in zip(heads, (*below, histogram.sum, below[-1]), strict=True)])
-
-
-@lru_cache(maxsize=8192)  # a nation has 63 provinces, a few tiers and five histograms of each
-def _histogram_heads(family: Family, labels: str, bounds: tuple[float, ...]) -> tuple[str, ...]:
-    """Return all of each line but its value: they are the same in every scrape."""
-    buckets = [f'{family.name}_bucket{{{labels},le="{bound}"}} ' for bound in (*bounds, "+Inf")]
-    return (*buckets, f"{family.name}_sum{{{labels}}} ", f"{family.name}_count{{{labels}}} ")
-
-
-_OUTCOMES: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.REFUSED)
+        yield header.encode()
+        yield from [blocks[column] for blocks in texts if blocks[column]]

@@ -1,7 +1,8 @@
-"""``/metrics`` over HTTP: slices written as they are made, compressed for a client on another host that takes that.
+"""``/metrics`` over HTTP: the text of one moment, brought up to date on the event loop and written from a thread.
 
-Owns the transfer; the text is the exporter's. A scrape of the whole nation is tens of megabytes, and calls are up
-meanwhile: the event loop is given back every few milliseconds, and there are never many transfers at once.
+Owns the answer; the text is the exporter's, the writing `transfer`'s. A scrape of the whole nation is tens of
+megabytes, and calls are up meanwhile: the event loop is given back every few milliseconds, and there are never many
+transfers at once.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
+import socket
 import time
-import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -21,6 +24,7 @@ from bridge_monitor.web.freshener import Freshener
 from bridge_monitor.web.language import say
 from bridge_monitor.web.services import SERVICES
 from bridge_monitor.web.text import CONTENT_TYPE
+from bridge_monitor.web.transfer import Transfer
 
 LONGEST_SECONDS: Final = 60.0
 """A client that doesn't read holds the text of its moment; Prometheus itself gives up after ten seconds by default."""
@@ -30,10 +34,12 @@ TURN_SECONDS: Final = 0.003
 Giving it back more often makes a scrape wait for more of the calls' own work."""
 
 AT_ONCE: Final = 4
-"""Transfers at once: each may hold the text of a moment of its own, 22 MB for a nation."""
+"""Transfers at once: each has a thread, and may hold the text of a moment of its own, 22 MB for a nation."""
 
-_GZIP_BYTES: Final = 1 << 16
-"""Text packed at a time: about half a millisecond."""
+_EMPTY_SECONDS: Final = 0.005
+"""Between two looks whether a connection's head has left; it mostly has at the first."""
+
+_Done = TypeVar("_Done")
 
 
 class Metrics:
@@ -42,6 +48,7 @@ class Metrics:
     def __init__(self) -> None:
         self._exporter = Exporter()
         self._freshener: Freshener | None = None
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="metrics")
         self._up = 0
 
     async def background(self, app: web.Application) -> AsyncIterator[None]:
@@ -52,57 +59,71 @@ class Metrics:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        self._threads.shutdown(wait=False)  # transfers were stopped with their requests
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Write the exposition of one moment, in slices."""
+        """Write the exposition of one moment."""
         if self._up >= AT_ONCE:
             raise web.HTTPServiceUnavailable(text=say(request, "too_many_scrapes", limit=AT_ONCE) + "\n")
         self._up += 1
         try:
-            return await self._write(request)
+            return await self._answer(request)
         finally:
             self._up -= 1
             if self._freshener:
                 self._freshener.scraped()  # only now: the first scrape renders everything itself
 
-    async def _write(self, request: web.Request) -> web.StreamResponse:
-        services = request.app[SERVICES]
-        slices = self._exporter.slices(
-            services.snapshot(), services.aggregates.view(), services.health, services.event()
-        )
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        parts = await self._text(request)
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, "Vary": "Accept-Encoding"})
-        # Level 1: six times smaller for a seventh of a second; level 9 costs eight times as much for little more. On
-        # one host even that is several times the whole scrape, taken from the calls, and spares no line anything.
-        packed = accepts_gzip(request) and not _comes_from_here(request)
-        if packed:
-            response.headers["Content-Encoding"] = "gzip"
-        await response.prepare(request)
+        transfer = Transfer()
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                begun = time.thread_time()
-                for data in _gzip(slices) if packed else slices:
-                    if data:
-                        await response.write(data)
-                    if time.thread_time() - begun >= TURN_SECONDS:
-                        await asyncio.sleep(0)
-                        begun = time.thread_time()
-                await response.write_eof()
-        except ConnectionError:
-            # The client gave up, as Prometheus does at its timeout: it knows, and counts the scrape as failed.
-            return response
-        except TimeoutError:
+                # On one host compressing costs more than the whole scrape, taken from the calls, and spares no line
+                # anything.
+                if accepts_gzip(request) and not _comes_from_here(request):
+                    parts = await self._in_thread(transfer.pack, parts)
+                    response.headers["Content-Encoding"] = "gzip"
+                response.content_length = sum(map(len, parts))
+                await response.prepare(request)
+                if connection := await _duplicate(request):
+                    await self._in_thread(transfer.send, connection, parts)
+        except OSError:
+            # The client gave up, as Prometheus does at its timeout, or has not read in time. It knows by the length,
+            # and counts the scrape as failed.
             if request.transport:
                 request.transport.abort()
+        finally:
+            transfer.stop()
         return response
 
+    async def _in_thread(self, work: Callable[..., _Done], *arguments: Any) -> _Done:
+        # Shielded, or work that still waits for a thread would never be done, nor close what it was given.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments))
 
-def _gzip(slices: Iterable[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    for text in slices:
-        yield b""
-        for start in range(0, len(text), _GZIP_BYTES):
-            yield packer.compress(text[start : start + _GZIP_BYTES])
-    yield packer.flush()
+    async def _text(self, request: web.Request) -> list[bytes]:
+        """Return the exposition of this moment, all of it brought up to date."""
+        services = request.app[SERVICES]
+        begun = time.thread_time()
+        parts = []
+        for part in self._exporter.slices(
+            services.snapshot(), services.aggregates.view(), services.health, services.event()
+        ):
+            if part:
+                parts.append(part)
+            elif time.thread_time() - begun >= TURN_SECONDS:
+                await asyncio.sleep(0)
+                begun = time.thread_time()
+        return parts
+
+
+async def _duplicate(request: web.Request) -> socket.socket | None:
+    """Return the request's connection once the head of the answer has left, to write to; None if it is gone."""
+    while (transport := request.transport) is not None and not transport.is_closing():
+        if not transport.get_write_buffer_size():
+            return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        await asyncio.sleep(_EMPTY_SECONDS)
+    return None
 
 
 def is_of_this_host(ours: str, theirs: str) -> bool:

@@ -47,6 +47,7 @@ class Run:
         results: First result of each site, see `nation_daemon.Notes.take`.
         samples: Taken while it ran.
         stalls: (when, seconds) the loop came back late, if it was watched.
+        held: What scrapes held of the loop, see `held.Held`, if it was watched.
         engine: What the engine says of itself.
         simulators: Each simulator's own report.
     """
@@ -54,6 +55,7 @@ class Run:
     results: dict[str, list[Any]]
     samples: list[Sample]
     stalls: list[list[float]]
+    held: dict[str, Any]
     engine: dict[str, int]
     simulators: list[dict[str, Any]]
 
@@ -159,7 +161,7 @@ def run(
     *,
     within: float,
     watch: bool = False,
-    meanwhile: Callable[[str], None] | None = None,
+    meanwhile: Callable[[dict[str, Any]], None] | None = None,
 ) -> Run:
     """Simulate the nation and have the daemon call it once.
 
@@ -168,7 +170,7 @@ def run(
         place: Folder for logs.
         within: Seconds after which the daemon is stopped, swept or not.
         watch: Whether the daemon notes its loop's stalls.
-        meanwhile: Is called with the daemon's URL in a thread of its own.
+        meanwhile: Is called in a thread of its own with what the daemon told when it listened.
     """
     here = Path(__file__).resolve().parent
     with _children() as children:
@@ -186,14 +188,14 @@ def run(
         listening = daemon.await_line(_START_SECONDS)
         thread = None
         if meanwhile is not None:
-            thread = threading.Thread(target=meanwhile, args=(listening["listening"],), daemon=True)
+            thread = threading.Thread(target=meanwhile, args=(listening,), daemon=True)
             thread.start()
         samples = _sample_until_swept(daemon, listening["engine"], simulators, within)
         noted = daemon.end()
         reports = [simulator.end() for simulator in simulators]
         if thread is not None:
             thread.join(_STOP_SECONDS)
-    return Run(noted["results"], samples, noted["stalls"], noted["engine"], reports)
+    return Run(noted["results"], samples, noted["stalls"], noted["held"], noted["engine"], reports)
 
 
 @contextlib.contextmanager

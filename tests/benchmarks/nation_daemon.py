@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from held import Held
+
 from bridge_monitor import config as configuration_files
 from bridge_monitor.cli.console import configure_log
 from bridge_monitor.daemon.centre import CentreSettings, open_centre
@@ -26,12 +28,13 @@ from bridge_monitor.web import Server
 
 
 class Notes:
-    """First results by site, and how long the loop stood still while somebody asked to know."""
+    """First results by site; how long the loop stood still, and who held it, if somebody asked to know."""
 
     def __init__(self, rooms: int) -> None:
         self.rooms = rooms
         self.results: dict[str, tuple[Any, ...]] = {}
         self.stalls: list[tuple[float, float]] = []
+        self.held = Held()
         self.swept = asyncio.Event()
 
     def take(self, finished: Finished) -> None:
@@ -75,6 +78,8 @@ async def serve(folder: Path, *, watch: bool) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     notes = Notes(sum(1 for _ in configuration.inventory.testable()))
+    if watch:
+        notes.held.watch()
 
     def on_listening(server: Server) -> None:
         settle_collector()
@@ -106,6 +111,7 @@ async def serve(folder: Path, *, watch: bool) -> None:
     tell(
         results=notes.results,
         stalls=notes.stalls,
+        held={"stretches": notes.held.stretches, "cpu": notes.held.cpu},
         engine={"unmatched": stats.unmatched, "overflows": stats.socket_overflows, "short_sends": stats.short_sends},
     )
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import itertools
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bridge_monitor.config import load
+from bridge_monitor.net.engine.layout import BINS, bin_edge_ns, lateness_bins
 from bridge_monitor.sim import FaultKind, load_fault_plan
 
 HERE = Path(__file__).parent
@@ -87,6 +92,81 @@ def test_nation_finds_what_was_planted() -> None:
     assert figures["healthy_marked"] == figures["invalid"] == 0
     assert 0 < figures["daemon_cores"] < 1
     assert {"sweep_seconds", "daemon_pss_mb"} < set(figures)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+@pytest.mark.peer("gcc")
+def test_scrape_tells_what_scrapes_cost() -> None:
+    """A small nation: a cold scrape and one in each of two stretches, all of them whole."""
+    done = _bench("scrape", "--rooms", "200", "--start-seconds", "33", "--retries", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])["figures"]
+    assert figures["scrapes"] == 2
+    assert figures["scrape_series"] > 10 * 200
+    assert 0 < figures["loop_stall_cpu_ms"] <= figures["loop_stall_ms"]
+    rise = figures["lateness_p99_us_scraped"] - figures["lateness_p99_us"]
+    assert figures["lateness_p99_us_rise"] == pytest.approx(rise, abs=1)
+
+
+class TestScrape:
+    """How `scripts/bench scrape` comes by its figures."""
+
+    def test_half_of_the_stretches_are_scraped_in_an_order_that_no_drift_favours(self) -> None:
+        """Both kinds lie as late on the whole, whatever the number of pairs of pairs."""
+        bench = _module("bench_scrape")
+        kinds = list(zip(bench._begins(12.0, 55.0), itertools.cycle(bench._ORDER), strict=False))
+        assert len(kinds) == 8
+        scraped, alone = ([begin for begin, kind in kinds if kind is wanted] for wanted in (True, False))
+        assert len(scraped) == len(alone)
+        assert sum(scraped) == sum(alone)
+        assert max(scraped + alone) + bench._STRETCH <= 55.0
+
+    def test_a_quantile_is_found_within_a_bin(self) -> None:
+        """A bin is as wide as what is looked for."""
+        lateness = _module("lateness")
+        histogram = np.zeros(BINS, np.int64)
+        where = lateness_bins(np.array([2_000_000]))[0]
+        histogram[where] = 1000
+        low, high = bin_edge_ns(where - 1) / 1000, bin_edge_ns(where) / 1000
+        found = [lateness.quantile_us(histogram, share) for share in (0.01, 0.5, 0.99)]
+        assert low <= found[0] < found[1] < found[2] <= high
+        assert found[1] == pytest.approx((low * high) ** 0.5)
+        with pytest.raises(ValueError, match="no packet"):
+            lateness.quantile_us(np.zeros(BINS, np.int64), 0.5)
+
+    async def test_a_stretch_ends_where_the_loop_is_given_back(self) -> None:
+        """What a coroutine waits for isn't held; a cancellation reaches it."""
+        held_module = _module("held")
+        held = held_module.Held()
+        ended = []
+
+        async def work(seconds: float) -> str:
+            try:
+                busy_until = time.thread_time() + 0.004
+                while time.thread_time() < busy_until:
+                    pass
+                await asyncio.sleep(seconds)
+                busy_until = time.thread_time() + 0.002
+                while time.thread_time() < busy_until:
+                    pass
+            finally:
+                ended.append(seconds)
+            return "done"
+
+        async def driven(seconds: float) -> Any:
+            return await held_module._Driven(held, "work", work(seconds))
+
+        assert await driven(0.05) == "done"
+        assert len(held.stretches) == 2
+        assert all(0.002 <= cpu < 0.02 for _, _, _, cpu in held.stretches)
+        assert held.cpu["work"] < 0.03
+        task = asyncio.create_task(driven(60))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [0.05, 60]
 
 
 class TestCountry:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from bridge_monitor.domain import Inventory, Snapshot
+from bridge_monitor.domain import Inventory, Site, Snapshot
 from bridge_monitor.web import Exporter
 from bridge_monitor.web.freshener import IDLE_STEPS, ROUND_STEPS, STEP_BUSY_SECONDS, Freshener
 from bridge_monitor.web.kept_text import RUN_SITES
-from tests.web.nation import Daemon, national_inventory, result_of, small_inventory, snapshot_of, state_of
+from tests.web.nation import TIERS, Daemon, national_inventory, result_of, small_inventory, snapshot_of, state_of
 
 
 class Counting(Exporter):
@@ -34,13 +35,46 @@ def test_every_site_has_its_turn_in_a_round() -> None:
     exporter = Counting()
     freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
     freshener.scraped()
-    freshener.step()
+    assert not freshener.step()
     assert 2 <= exporter.freshened < 10
     for _ in range(ROUND_STEPS - 1):
         freshener.step()
     kept = exporter._kept
     assert kept is not None
-    assert all(state is not None for run in kept.runs() for state in run._shown)
+    assert all(state in daemon.snapshot.states.values() for run in kept.runs() for state in run._states)
+
+
+def test_what_results_have_changed_is_rendered_in_the_next_step() -> None:
+    """Before its turn in the round; a site that has left the inventory is passed over."""
+    inventory = national_inventory(communes=60 * RUN_SITES)
+    last = list(inventory)[-1]
+    daemon = Daemon(snapshot_of(inventory, state_of(result_of(last.code))))
+    for site in (last, Site("gone", "Gone", "commune", last.parent)):
+        daemon.aggregates.observe(result_of(site.code), site, Inventory([*inventory, site], TIERS))
+    exporter = Counting()
+    freshener = Freshener(exporter, daemon.services(), busy=lambda: 0.0)
+    freshener.step()
+    assert daemon.aggregates.news == {last.code, "gone"}, "nobody has scraped yet"
+    freshener.scraped()
+    freshener.step()
+    assert daemon.aggregates.news == set()
+    kept = exporter._kept
+    assert kept is not None
+    run = kept.run_of(last.code)
+    assert run is not None
+    assert run._states[-1] is daemon.snapshot.states[last.code]
+
+
+def test_more_news_than_a_step_has_time_for_waits_for_the_next() -> None:
+    """As after five minutes without a scrape."""
+    inventory = national_inventory(communes=60 * RUN_SITES)
+    daemon = Daemon(snapshot_of(inventory))
+    daemon.aggregates.news.update(site.code for site in inventory)
+    clock = iter([n * STEP_BUSY_SECONDS * 0.4 for n in range(100)])
+    freshener = Freshener(Exporter(), daemon.services(), busy=lambda: next(clock))
+    freshener.scraped()
+    assert freshener.step()
+    assert len(daemon.aggregates.news) == len(inventory) - 2
 
 
 def test_a_step_ends_when_its_time_is_up() -> None:
@@ -50,7 +84,7 @@ def test_a_step_ends_when_its_time_is_up() -> None:
     daemon = Daemon(snapshot_of(national_inventory(communes=60 * RUN_SITES)))
     freshener = Freshener(exporter, daemon.services(), busy=lambda: next(clock))
     freshener.scraped()
-    freshener.step()
+    assert freshener.step()
     assert exporter.freshened == 1
 
 
@@ -81,6 +115,25 @@ async def test_a_resting_freshener_is_woken_by_a_scrape(monkeypatch: pytest.Monk
             await asyncio.sleep(0)
         assert exporter.freshened == expected
         freshener.scraped()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_rest_is_rendered_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a nation, that a reload has everything rendered anew of, within seconds and not minutes."""
+    monkeypatch.setattr("bridge_monitor.web.freshener.STEP_SECONDS", 60)
+    monkeypatch.setattr("bridge_monitor.web.freshener.SOON_SECONDS", 0)
+    inventory = national_inventory(communes=20 * RUN_SITES)
+    daemon = Daemon(snapshot_of(inventory))
+    daemon.aggregates.news.update(site.code for site in inventory)
+    clock = itertools.count(0, STEP_BUSY_SECONDS * 0.4)
+    freshener = Freshener(Exporter(), daemon.services(), busy=lambda: next(clock))
+    freshener.scraped()
+    task = asyncio.create_task(freshener.run())
+    for _ in range(len(inventory)):
+        await asyncio.sleep(0)
+    assert daemon.aggregates.news == set()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

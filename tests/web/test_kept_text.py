@@ -118,6 +118,8 @@ def test_kept_text_equals_what_is_rendered_anew(
         snapshot = snapshot_of(inventory, *states.values(), phase=phase)
         if what == "ahead":
             exporter.freshen(snapshot, aggregates.packets)
+            for code in sorted(aggregates.news)[:2]:
+                exporter.freshen_site(code, snapshot, aggregates.packets)
             continue
         kept = lines(exporter, snapshot, aggregates)
         assert kept == lines(Exporter(), snapshot, aggregates)
@@ -147,6 +149,11 @@ class TestSiteRun:
         states: Mapping[str, SiteState] = {"01001": standing("01001", result, result, SiteGrade.GOOD)}
         first = run.at(states, {})
         assert all(one is other for one, other in zip(first, run.at(dict(states), {}), strict=True))
+        later = dataclasses.replace(result, duration_seconds=3.0)
+        third = run.at({"01001": standing("01001", later, later, SiteGrade.GOOD)}, {})
+        new = [name for name, one, other in zip(HEADERS, first, third, strict=True) if one is not other]
+        assert len(new) == 1
+        assert "bridge_probe_duration_seconds" in new[0]
 
     def test_a_state_that_cannot_be_rendered_leaves_the_text_as_it_was(self) -> None:
         inventory, result = small_inventory(), result_of()

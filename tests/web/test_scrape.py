@@ -124,15 +124,44 @@ class TestTransfer:
         finally:
             await server.stop()
 
-    async def test_a_scrape_that_breaks_in_the_middle_is_not_taken_for_a_whole_one(
+    async def test_what_cannot_be_rendered_is_an_error_and_never_half_a_scrape(
         self, client: Client, daemon: Daemon
     ) -> None:
-        """The last chunk never comes, so that Prometheus counts the scrape as failed."""
+        """Prometheus counts the scrape as failed."""
         broken = dict(daemon.snapshot.states) | {"01001": object()}
         daemon.snapshot = snapshot_of(small_inventory())
         object.__setattr__(daemon.snapshot, "states", broken)
-        with pytest.raises(Exception, match=r"payload is not completed"):
-            await (await client.get("/metrics")).text()
+        assert (await client.get("/metrics")).status == 500
+
+    async def test_a_connection_is_kept_for_the_next_scrape(self, client: Client) -> None:
+        """As Prometheus does it: the answers, written past the HTTP server, say where they end."""
+        with contextlib.closing(http.client.HTTPConnection(str(client.host), client.port)) as connection:
+
+            def get(path: str) -> tuple[int, int | None, bytes]:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                return response.status, response.length, response.read()
+
+            for _ in range(3):
+                status, length, body = await asyncio.to_thread(get, "/metrics")
+                assert (status, length) == (200, len(body))
+                assert body.startswith(b"# HELP bridge_monitor_build_info")
+                used = connection.sock
+                assert used is not None
+                assert (await asyncio.to_thread(get, "/-/healthy"))[0] == 200
+                assert connection.sock is used
+
+    async def test_requests_that_came_together_are_answered_one_after_the_other(self, client: Client) -> None:
+        """No answer is written into another."""
+        wanted = b"GET /-/healthy HTTP/1.1\r\nHost: here\r\n\r\nGET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
+        last = b"GET /-/healthy HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+        with socket.create_connection((str(client.host), client.port or 0), 10) as connection:
+            connection.sendall(wanted + wanted + last)
+            heads = (await asyncio.to_thread(read_all, connection)).split(b"HTTP/1.1 200 OK\r\n")
+        assert [b"bridge_monitor_build_info" in head for head in heads] == [False, False, True, False, True, False]
+        for head in heads[1:]:
+            fields, _, body = head.partition(b"\r\n\r\n")
+            assert f"Content-Length: {len(body)}".encode() in fields
 
     async def test_a_client_that_gives_up_costs_no_error(
         self, nation: Daemon, caplog: pytest.LogCaptureFixture
@@ -156,14 +185,31 @@ class TestTransfer:
         try:
             with socket.create_connection(("127.0.0.1", server.port)) as idle:
                 idle.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
-                await asyncio.sleep(0.5)
                 idle.settimeout(10)
-                received = await asyncio.to_thread(read_all, idle)
+                received = await asyncio.to_thread(idle.recv, 1 << 16)
+                await asyncio.sleep(0.5)
+                received += await asyncio.to_thread(read_all, idle)
         finally:
             await server.stop()
         assert received.startswith(b"HTTP/1.1 200 OK")
-        assert not received.endswith(b"0\r\n\r\n"), "the last chunk never came"
-        assert len(received) < 30e6
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = int(head.partition(b"Content-Length: ")[2].split()[0])
+        assert len(body) < length, "it is told that the rest never came"
+        assert length > 30e6
+
+    async def test_a_server_that_stops_waits_for_no_client_that_does_not_read(
+        self, nation: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Requests under way are given their time to end; then no thread writes any more."""
+        monkeypatch.setattr("bridge_monitor.web.server._STOP_SECONDS", 0.2)
+        server = await serve(create_app(nation.services()), "127.0.0.1", 0)
+        with socket.create_connection(("127.0.0.1", server.port)) as idle:
+            idle.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert (await asyncio.to_thread(idle.recv, 12)) == b"HTTP/1.1 200"
+            async with asyncio.timeout(5):
+                await server.stop()
+            idle.settimeout(5)
+            assert len(await asyncio.to_thread(read_all, idle)) < 30e6
 
 
 def read_all(connection: socket.socket) -> bytes:
