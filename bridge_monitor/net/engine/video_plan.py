@@ -5,6 +5,7 @@ Owns its shape and checks; must not import asyncio or numpy, since both sides re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from bridge_monitor.errors import LocalProtocolError
