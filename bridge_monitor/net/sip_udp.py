@@ -190,12 +190,14 @@ class SipUdp:
             except OSError:
                 self._read_error_queue()
             else:
+                # In this order: if we are held up in between, an answer looks later than it was, never earlier.
+                wall = clock.posix_now()
                 now = self.now()
-                self.agent.receive_datagram(data, source, now - self._waited(told, now))
+                self.agent.receive_datagram(data, source, now - self._waited(told, wall, now))
         self.flush()
         return number
 
-    def _waited(self, told: list[tuple[int, int, bytes]], now: float) -> float:
+    def _waited(self, told: list[tuple[int, int, bytes]], wall: float, now: float) -> float:
         """Return how long a datagram waited for us, in seconds, by what the kernel tells beside it.
 
         If that is long, or some were dropped, we are too slow: our fault is never a room's.
@@ -204,7 +206,7 @@ class SipUdp:
         for _, kind, data in told:
             if kind == mmsg.SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack(data)
-                late = clock.posix_now() - seconds - nanoseconds / 1e9
+                late = wall - seconds - nanoseconds / 1e9
                 if late > clock.LATE_SECONDS:
                     self._on_late(now, late)
             elif kind == mmsg.SO_RXQ_OVFL:

@@ -7,8 +7,7 @@ measured is None, never 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from bridge_monitor.domain.values import dataclass
+from dataclasses import dataclass
 
 PLAYOUT_BUFFER_SECONDS = 0.06
 """The playout buffer we state: a packet this much later than the quickest one so far counts as ``late``."""

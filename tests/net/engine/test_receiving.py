@@ -230,7 +230,7 @@ def test_late_packets_of_an_ended_call_are_not_the_next_one_s_on_its_row(
     station.begin(0, plan_for(gone, ssrc=1, first_seq=300, duration_seconds=0.4, report_wait_seconds=0.3))
     station.run(1.2, gone)
     assert station.finished(0)
-    station.told.clear()
+    station.ends.clear()
     unmatched = int(station.layout.counts[Count.UNMATCHED])
     station.begin(0, plan_for(peer, ssrc=2, first_seq=300, report_wait_seconds=0.3))
     for number in range(30):
