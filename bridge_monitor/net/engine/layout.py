@@ -6,6 +6,7 @@ reads a row after it was told "finished", or between two equal, even values of `
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import IntEnum
 from typing import Any, Final
 
@@ -218,6 +219,22 @@ def lateness_bins(lateness_ns: Array) -> Array:
 def bin_edge_ns(place: int) -> int:
     """Return the upper edge of a histogram bin."""
     return round(1000 * 2 ** ((place + 1) / BINS_PER_OCTAVE))
+
+
+def _first_of_each_bin() -> list[int]:
+    """Return the least lateness, in whole ns, of each histogram bin."""
+    around = np.array([[bin_edge_ns(place - 1) + near for near in range(-2, 3)] for place in range(BINS)])
+    within = lateness_bins(around) >= np.arange(BINS)[:, None]
+    found: list[int] = around[np.arange(BINS), within.argmax(axis=1)].tolist()
+    return found
+
+
+_FIRST_OF_BIN: Final = _first_of_each_bin()
+
+
+def lateness_bin(lateness_ns: int) -> int:
+    """Return the histogram bin of one lateness, the same as `lateness_bins` does of many."""
+    return max(0, bisect_right(_FIRST_OF_BIN, lateness_ns) - 1)
 
 
 def _aligned(size: int) -> int:

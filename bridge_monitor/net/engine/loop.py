@@ -95,6 +95,9 @@ class Engine:
         self._plans: dict[int, StreamPlan | VideoPlan] = {}
         self._generations: dict[int, int] = {}
         self._deadline: Array = np.full(settings.rows, NEVER, np.int64)
+        self._next_deadline = NEVER  # none is before that
+        self._commands = select.poll()
+        self._commands.register(channel, select.POLLIN)
         # Not epoll, which is told of each datagram as it comes: here they are asked for twenty milliseconds' worth.
         self._poll = select.poll()
         for one in (channel, *(sock for pair in pairs for sock in (pair.rtp, pair.rtcp))):
@@ -126,16 +129,18 @@ class Engine:
             # On a long way the last packets are still out when the ordinary tail ends: late is not lost.
             # A clock that was stepped makes round trips of any length, hence the bounds.
             way = min(max(0, self._layout.echo.greatest_rtt_ns(row)), _LONGEST_WAY_NS)
-            self._deadline[row] = now + round(plan.tail_seconds * 1e9) + way
+            self._wait_for(row, now + round(plan.tail_seconds * 1e9) + way)
         commands = self._read_commands()
         # A row's figures hold what came up to its end, so the sockets are read before one ends.
-        if now >= self._next_read or commands or int(self._deadline.min()) <= now:
+        if now >= self._next_read or commands or self._next_deadline <= now:
             self._receiver.read(sorted([fd for fd, _ in self._poll.poll(0)]))
             # Between two ticks: what the last one sent may be back, and the next one isn't held up.
             self._next_read = now + self._read_every_ns - (now - self._half_tick_ns) % self._read_every_ns
         self._reports.tick(now, self._real)
-        for row in self._overdue(now):
-            self._time_passed(row, now)
+        if self._next_deadline <= now:
+            for row in self._overdue(now):
+                self._time_passed(row, now)
+            self._next_deadline = int(self._deadline.min())
         for command in commands:
             self._obey(*command)
         self._flush()
@@ -148,7 +153,7 @@ class Engine:
         if not self._plans:
             return _LONGEST_SLEEP_NS / 1e9 if self._outbox else _IDLE_SECONDS
         now = self._monotonic()
-        due = min(int(self._sender.next_due.min()), self._video.next_due, int(self._deadline.min()), self._next_read)
+        due = min(self._sender.earliest, self._video.next_due, self._next_deadline, self._next_read)
         due = min(due, now + _LONGEST_SLEEP_NS)
         if due > now:
             time.sleep((due - now) / 1e9)
@@ -208,6 +213,11 @@ class Engine:
         self._reports.start(row, plan, now)
         self._receiver.begin(row, reserved_ns)
 
+    def _wait_for(self, row: int, deadline: int) -> None:
+        """See to a row again at ``deadline``."""
+        self._deadline[row] = deadline
+        self._next_deadline = min(self._next_deadline, deadline)
+
     def _overdue(self, now: int) -> list[int]:
         """Return rows whose present wait is over, as many as may be seen to at once."""
         rows: list[int] = np.flatnonzero(self._deadline <= now)[:_AT_ONCE].tolist()
@@ -221,7 +231,7 @@ class Engine:
         echoed = layout.echo.received(row) > 0 and not plan.expect_report
         if layout.phase.item(row) == Phase.TAIL and not echoed and not self._covered(row):
             layout.phase[row] = Phase.AWAITING_REPORT
-            self._deadline[row] = now + round(max(0.0, plan.report_wait_seconds - plan.tail_seconds) * 1e9)
+            self._wait_for(row, now + round(max(0.0, plan.report_wait_seconds - plan.tail_seconds) * 1e9))
             return
         self._finish(row)
 
@@ -272,7 +282,8 @@ class Engine:
     def _read_commands(self) -> list[tuple[bytes, tuple[int, ...]]]:
         """Return what the parent has sent, each command with its open files; its end is noted."""
         commands: list[tuple[bytes, tuple[int, ...]]] = []
-        while len(commands) < _AT_ONCE:
+        # Mostly there is none, and to be told so by a failed read costs ten times as much.
+        while len(commands) < _AT_ONCE and self._commands.poll(0):
             try:
                 data, fds = wire.receive(self._channel)
             except BlockingIOError:

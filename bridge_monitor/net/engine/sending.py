@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bridge_monitor.net import mmsg
-from bridge_monitor.net.engine.layout import BINS, Array, Count, Layout, lateness_bins
+from bridge_monitor.net.engine.layout import BINS, Array, Count, Layout, lateness_bin, lateness_bins
 from bridge_monitor.net.engine.plan import (
     INVALID_REASONS,
     MAX_PAYLOAD_BYTES,
@@ -53,18 +53,24 @@ class _Lot(NamedTuple):
     """What the kernel took of a tick's packets.
 
     Attributes:
-        taken: Places among the due rows, None if all.
-        refused: Which of those it refused for their own sake, None if none.
-        send_ns: When it began with each, interpolated within its chunk, CLOCK_MONOTONIC.
-        chunk: Which chunk each was in.
-        done: When it was done with each chunk.
+        due: Their rows, in ascending order.
+        rows: The same as a slice if they are neighbours.
+        refused: Which of them it refused for their own sake, None if none.
+        send_ns: When it began with each, interpolated within its chunk, CLOCK_REALTIME.
+        done: When it was done with each one's chunk, CLOCK_MONOTONIC.
+        lateness: How late that was, ns.
+        bins: The same as bins of the histogram.
+        latest: The greatest lateness.
     """
 
-    taken: Array | None
+    due: Array
+    rows: Array | slice
     refused: Array | None
     send_ns: Array
-    chunk: Array
     done: Array
+    lateness: Array
+    bins: Array
+    latest: int
 
 
 class Sender:
@@ -76,6 +82,10 @@ class Sender:
         pairs: The sockets, each for ``rows_per_pair`` rows.
         tap: Is given the packets of captured rows.
         clock: CLOCK_MONOTONIC, ns.
+
+    Attributes:
+        next_due: When each row's next packet is due, CLOCK_MONOTONIC, ns; `NEVER` of those that send nothing.
+        earliest: No row is due before that.
     """
 
     def __init__(
@@ -115,9 +125,10 @@ class Sender:
         self._payload_addresses = {kind: payload.ctypes.data for kind, payload in self._payloads.items()}
 
         self._ordinals = np.arange(rows)
-        self._pair_of = self._ordinals // self._rows_per_pair
+        self._edges = np.arange(len(pairs) + 1) * self._rows_per_pair  # each pair's first row
         self._first_bin = self._ordinals * BINS
         self.next_due: Array = np.full(rows, NEVER, np.int64)
+        self.earliest: int = NEVER
         self._last_send_ns: Array = np.zeros(rows, np.int64)
         self._timestamp: Array = np.zeros(rows, np.int64)
         self._first_seq: Array = np.zeros(rows, np.int64)
@@ -126,6 +137,9 @@ class Sender:
         self._limit: Array = np.zeros(rows, np.int64)
         self._late: Array = np.zeros(rows, np.int64)
         self._large: Array = np.zeros(rows, np.bool_)
+        # What concerns few rows at a time: in most ticks none of it is looked for.
+        self._fresh: set[int] = set()  # rows that have sent nothing yet
+        self._ending: set[int] = set()  # rows at their large packets
         self._captured: set[int] = set()
         self._refused: set[int] = set()  # rows of which a packet was refused
         self._plans: dict[int, StreamPlan] = {}
@@ -155,6 +169,7 @@ class Sender:
         self._timestamp[row] = plan.first_timestamp
         self._last_send_ns[row] = 0
         self._late[row] = 0
+        self._fresh.add(row)
         if plan.capture:
             self._captured.add(row)
         self._set_size(row, plan.payload_bytes, plan.ordinary_packets, large=False)
@@ -163,13 +178,14 @@ class Sender:
         slots = max(1, int(self._interval[row]) // self._tick_ns)
         tick = -(-now // self._tick_ns)
         turn = (row // self._rows_per_pair * slots // len(self._fds) - tick) % slots
-        self.next_due[row] = (tick + turn) * self._tick_ns
+        self.next_due[row] = due = (tick + turn) * self._tick_ns
+        self.earliest = min(self.earliest, due)
 
     def stop(self, row: int) -> None:
         """Send no more of the row, and judge its pace."""
         self.next_due[row] = NEVER
-        self._captured.discard(row)
-        self._refused.discard(row)
+        for few in (self._fresh, self._ending, self._captured, self._refused):
+            few.discard(row)
         sent = self._layout.sent.item(row)
         worst = self._layout.lateness_max_ns.item(row)
         if self._late.item(row) > sent * LATE_SHARE or worst > MUCH_TOO_LATE * self._late_limit_ns:
@@ -185,51 +201,51 @@ class Sender:
         Returns:
             Rows that have sent their last packet.
         """
-        due = (self.next_due <= now).nonzero()[0]
-        if not due.size:
+        if self.earliest > now:
             return []
+        due = (self.next_due <= now).nonzero()[0]
+        over = self._send_due(due, offset) if due.size else []
+        self.earliest = int(np.minimum.reduce(self.next_due))
+        return over
+
+    def _send_due(self, due: Array, offset: int) -> list[int]:
         # Neighbours, as all rows of some sockets are when none of them is idle, are reached without copies.
         rows = reach(due)
-        self._header_seq[rows] = seq = self._first_seq[rows] + self._layout.sent[rows]  # of which 16 bits are kept
+        self._header_seq[rows] = self._first_seq[rows] + self._layout.sent[rows]  # of which 16 bits are kept
         self._header_timestamp[rows] = self._timestamp[rows]
         if rows is due:
             self._batch.gather(due)
-        lot = self._send(due, None if rows is due else int(due[0]))
-        if lot.taken is not None:
-            due, seq = due[lot.taken], seq[lot.taken]
-            if not due.size:
-                return []
-            rows = reach(due)
-        self._note(due, rows, seq, lot, offset)
-        reached = self._layout.sent[rows] >= self._limit[rows]
-        if not reached.any():
+        lot = self._send(due, rows, offset)
+        if not len(lot.due):
             return []
-        return [row for row in due[reached].tolist() if self._is_last(row)]
+        sent = self._note(lot)
+        reached = (sent >= self._limit[lot.rows]).nonzero()[0]
+        return [row for row in lot.due[reached].tolist() if self._is_last(row)]
 
-    def _send(self, due: Array, first: int | None) -> _Lot:
+    def _send(self, due: Array, rows: Array | slice, offset: int) -> _Lot:
         """Send the due rows, socket by socket.
 
         Args:
-            due: The rows; gathered if ``first`` is None.
-            first: The first of them, if they are neighbours.
+            due: The rows.
+            rows: The same as a slice if they are neighbours, else lined up in the batch.
+            offset: CLOCK_REALTIME − CLOCK_MONOTONIC, ns.
         """
-        pair = self._pair_of[due] if first is None else self._pair_of[first : first + len(due)]
-        edges = [0, *((pair[1:] != pair[:-1]).nonzero()[0] + 1).tolist(), len(due)]
-        clock = self._clock
-        batch = self._batch
-        send, offset = (batch.send_gathered, 0) if first is None else (batch.send, first)
+        clock, batch = self._clock, self._batch
+        send, first = (batch.send_gathered, 0) if rows is due else (batch.send, int(due[0]))
+        expected = self.next_due[rows]
+        # As mostly: all were due at once, and those of a chunk are equally late.
+        at_once = int(np.maximum.reduce(expected)) == self.earliest
         places: list[int] = []
         counts: list[int] = []
         before: list[int] = []
         after: list[int] = []
         refused: list[int] = []
         total = 0
-        for start, stop in pairwise(edges):
-            fd = self._fds[pair[start]]
+        for fd, (start, stop) in zip(self._fds, pairwise(due.searchsorted(self._edges).tolist()), strict=True):
             for place in range(start, stop, _CHUNK):
                 wanted = min(_CHUNK, stop - place)
                 before.append(clock())
-                count = send(fd, wanted, place + offset)
+                count = send(fd, wanted, place + first)
                 after.append(clock())
                 places.append(place)
                 counts.append(count)
@@ -238,18 +254,25 @@ class Sender:
                     refused += [place + failed for failed in batch.failed]
                 if count < wanted:
                     self._mark_short(due[place + count : place + wanted])
-        chunk = np.repeat(self._ordinals[: len(counts)], counts)
-        table = np.array((places, counts, before, after))
-        starts, sizes, begun, done = table
-        at, taken = self._ordinals[: len(due)], None
+        late = [at - self.earliest for at in after]
+        bins = [lateness_bin(one) for one in late] if at_once else late
+        table = np.array((places, counts, before, after, late, bins))
+        starts, sizes, send_ns, done, lateness, bin_of = np.repeat(table, counts, axis=1)
+        at = self._ordinals[: len(due)]
         if total < len(due):
-            parts = [at[place : place + count] for place, count in zip(places, counts, strict=True)]
-            at = taken = np.concatenate(parts)
-        send_ns = at - starts[chunk]
-        send_ns *= (done - begun)[chunk]
-        send_ns //= sizes[chunk]
-        send_ns += begun[chunk]
-        return _Lot(taken, np.isin(at, refused) if refused else None, send_ns, chunk, done)
+            at = np.concatenate([at[place : place + count] for place, count in zip(places, counts, strict=True)])
+            due, expected = due[at], expected[at]
+            rows = reach(due) if len(due) else due
+        step = done - send_ns
+        step *= at - starts
+        step //= sizes
+        send_ns += step
+        send_ns += offset
+        if not at_once:
+            lateness = done - expected
+            bin_of = lateness_bins(lateness)
+        refusals = np.isin(at, refused) if refused else None
+        return _Lot(due, rows, refusals, send_ns, done, lateness, bin_of, late[-1])
 
     def _mark_short(self, rows: Array) -> None:
         """Mark rows whose packets the kernel did not take."""
@@ -259,59 +282,49 @@ class Sender:
         layout.counts[Count.SHORT_SENDS] += len(rows)
         layout.version[rows] += 1
 
-    def _note(self, due: Array, rows: Array | slice, seq: Array, lot: _Lot, offset: int) -> None:
-        """Count what the kernel took and set when each row is due again."""
-        layout = self._layout
-        send_ns = lot.send_ns + offset
+    def _note(self, lot: _Lot) -> Array:
+        """Count what the kernel took, set when each row is due again, and return how many packets each has sent."""
+        layout, due, rows = self._layout, lot.due, lot.rows
         # A reader of the rows in between that aren't due looks again.
         version = layout.version[int(due[0]) : int(due[-1]) + 1]
         version |= 1
         columns = (layout.sent, self._timestamp, layout.lateness_max_ns, self.next_due)
         parts = sent, timestamp, latest, next_due = [column[rows] for column in columns]
-        lateness, bins = self._lateness(next_due, lot)
-        layout.lateness_flat[self._first_bin[rows] + bins] += np.uint32(1)
+        layout.lateness_flat[self._first_bin[rows] + lot.bins] += np.uint32(1)
         sent += 1
         timestamp += self._step[rows]
-        np.maximum(latest, lateness, out=latest)
+        np.maximum(latest, lot.lateness, out=latest)
         next_due += self._interval[rows]
         if rows is due:  # of a slice the parts are the columns themselves
             for column, part in zip(columns, parts, strict=True):
                 column[rows] = part
-        self._last_send_ns[rows] = send_ns
+        self._last_send_ns[rows] = lot.send_ns
         layout.counts[Count.RTP_SENT] += len(due)
-        if sent.min() == 1:
-            fresh = sent == 1
-            layout.started_ns[due[fresh]] = send_ns[fresh]
-        if lateness.max() > self._late_limit_ns:
-            behind = lateness > self._late_limit_ns
+        if self._fresh:
+            fresh = (sent == 1).nonzero()[0]
+            layout.started_ns[due[fresh]] = lot.send_ns[fresh]
+            self._fresh.difference_update(due[fresh].tolist())
+        if lot.latest > self._late_limit_ns:
+            behind = lot.lateness > self._late_limit_ns
             self._late[rows] += behind
-            self._skip_turns(due[behind], lot.done[lot.chunk][behind])
-        large = self._large[rows]
-        any_large = bool(large.any())
-        if any_large:
+            self._skip_turns(due[behind], lot.done[behind])
+        large = self._large[rows] if self._ending else None
+        if large is not None:
             layout.large_sent[rows] += large
         if self._captured:
             wanted = np.isin(due, list(self._captured))
             for place in (wanted if lot.refused is None else wanted & ~lot.refused).nonzero()[0].tolist():
-                self._tap_row(int(due[place]), int(send_ns[place]))
+                self._tap_row(int(due[place]), int(lot.send_ns[place]))
         if lot.refused is not None:
             self._note_refused(due[lot.refused])
-            kept = ~lot.refused
-            due, seq, send_ns, large = (column[kept] for column in (due, seq, send_ns, large))
         if self._refused:  # whose next numbers have a gap
-            layout.echo.sent(due, seq, send_ns, large=large if any_large else None)
+            kept = np.ones(len(due), np.bool_) if lot.refused is None else ~lot.refused
+            seq = self._first_seq[due[kept]] + sent[kept] - 1 & 0xFFFF
+            layout.echo.sent(due[kept], seq, lot.send_ns[kept], large=None if large is None else large[kept])
         else:
-            layout.echo.sent_next(due, sent - 1, send_ns, large=large if any_large else None)
+            layout.echo.sent_next(due, sent - 1, lot.send_ns, large=large)
         version += 1
-
-    def _lateness(self, due: Array, lot: _Lot) -> tuple[Array, Array]:
-        """Return how late each packet was sent, and the bin of its histogram."""
-        earliest = due.min()
-        if earliest == due.max():  # as mostly: all were due at once, and those of a chunk are equally late
-            late = lot.done - earliest
-            return late[lot.chunk], lateness_bins(late)[lot.chunk]
-        lateness = lot.done[lot.chunk] - due
-        return lateness, lateness_bins(lateness)
+        return sent
 
     def _note_refused(self, rows: Array) -> None:
         """Mark rows whose packets the kernel refused for their own sake."""
@@ -342,6 +355,8 @@ class Sender:
         self._interval[row] = payload_bytes * 125_000
         self._limit[row] = limit
         self._large[row] = large
+        if large:
+            self._ending.add(row)
 
     def _tap_row(self, row: int, send_ns: int) -> None:
         plan = self._plans[row]
@@ -355,6 +370,7 @@ class Sender:
         self._layout.lateness_max_ns[rows] = np.maximum(self._layout.lateness_max_ns[rows], lateness)
         self._late[rows] += lateness > self._late_limit_ns
         self._skip_turns(rows, np.full(len(rows), now))
+        self.earliest = int(np.minimum.reduce(self.next_due))
 
     def _skip_turns(self, rows: Array, now: Array) -> None:
         """Move rows to their next turn after ``now``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridge_monitor.net.engine.layout import BINS, Layout, bin_edge_ns, lateness_bins
+from bridge_monitor.net.engine.layout import BINS, Layout, bin_edge_ns, lateness_bin, lateness_bins
 from bridge_monitor.net.engine.plan import INVALID_REASONS
 
 
@@ -78,3 +78,10 @@ def test_bins_reach_from_a_microsecond_to_beyond_any_call() -> None:
     assert places.tolist() == [0, 0, 0, 0, BINS - 1]
     assert bin_edge_ns(0) < bin_edge_ns(1)
     assert bin_edge_ns(BINS - 1) > 10**10
+
+
+def test_one_lateness_has_the_bin_it_has_among_many() -> None:
+    """On both sides of every edge, and beyond the first and the last."""
+    edges = [bin_edge_ns(place) for place in range(BINS)]
+    lateness = [-5, 0, 10**12, *(edge + near for edge in edges for near in range(-3, 4))]
+    assert [lateness_bin(one) for one in lateness] == lateness_bins(np.array(lateness)).tolist()
