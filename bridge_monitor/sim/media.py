@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import socket
+import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from bridge_monitor.sim.wire import MediaSockets
 
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 5.0
+_BEGINNING: Final = struct.Struct("=IHI")
 _JITTER_WIDTH: Final = 3.0
 """Independent delays, uniform over a width w, differ by w/3 on average: that is where RFC 3550's estimate settles."""
 
@@ -187,9 +189,8 @@ class Media:
         board.payload_type[row] = call.payload_type
         board.codec[row] = 0 if call.video else CODECS.index(call.codec)
         board.video[row] = call.video
-        board.ssrc[row] = self._rng.integers(1, 2**32)
-        board.first_sequence[row] = self._rng.integers(0, 2**16)
-        board.first_timestamp[row] = self._rng.integers(0, 2**32)
+        ssrc, board.first_sequence[row], board.first_timestamp[row] = _BEGINNING.unpack(self._rng.bytes(10))
+        board.ssrc[row] = ssrc or 1
         self._serial = self._serial % 0xFFFFFFFF + 1
         board.serial[row] = self._serial
         board.changes.tell(row)

@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from bridge_monitor.rtp.columns import ReceptionColumns
-from bridge_monitor.rtp.rtcp import ReportBlock
+from bridge_monitor.rtp.columns import ReceptionColumns, ReportBlocks
 from bridge_monitor.sim.board import Array
 
 _MOST: Final = 2048
@@ -60,8 +59,8 @@ class RoomReception:
         for row in rows.tolist():
             self._columns.reset(row)
 
-    def report_block(self, row: int, *, lsr: int, dlsr: int) -> ReportBlock | None:
-        """Return the block for the room's next report; see `ReceptionColumns.report_block`."""
-        if self._has_waiting[row]:
+    def report_blocks(self, rows: Array) -> ReportBlocks:
+        """Return the blocks for these rooms' next reports; see `ReceptionColumns.report_blocks`."""
+        if self._has_waiting[rows].any():
             self.settle()
-        return self._columns.report_block(row, lsr=lsr, dlsr=dlsr)
+        return self._columns.report_blocks(rows)

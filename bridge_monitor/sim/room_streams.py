@@ -21,8 +21,8 @@ PACKET_NS: Final = 20_000_000
 
 _LOOK_NS: Final = 20_000_000
 """How often to look for lines that have changed between reflecting and a stream of their own."""
-_GRID_NS: Final = 5_000_000
-"""Streams begin on this grid, so that a packet interval has four moments at which some are due, not one a stream."""
+_GRID_NS: Final = 10_000_000
+"""Streams begin on this grid, so that a packet interval has two moments at which some are due, not one a stream."""
 _STEP_NS: Final = 1_000_000_000
 """A stream that is this far behind has been switched on now, or our own process slept; it goes on from now."""
 _BATCH: Final = 1024

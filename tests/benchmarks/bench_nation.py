@@ -99,12 +99,13 @@ def figures_of(one: nation.Run, made: country.Country, misses: int) -> dict[str,
     main, engine = one.cores(one.began, ended)
     p99 = [result[6] for result in healthy if result[6] is not None]
     reasons = Counter(reason for result in one.results.values() for reason in result[5])
+    own = one.simulator["own"]
     busiest, far = (" + ".join(f"{part:.2f}" for part in parts) for parts in (one.busiest(), one.simulator_cores()))
     harness.say(
         f"{len(one.results)} of {made.rooms} rooms called in {ended - one.began:.1f} s; main process + engine "
         f"{main:.2f} + {engine:.2f} cores ({busiest} at the most), {one.pss_mb:.0f} MB; simulator, SIP + media, {far} "
-        f"at the most; median call's p99 lateness {statistics.median(p99) * 1000:.1f} ms; {one.engine}; "
-        f"invalid {dict(reasons)}"
+        f"at the most, its longest stall {own['loop_lag_seconds']:.3f} s, its packets late by {_late(own)}; "
+        f"median call's p99 lateness {statistics.median(p99) * 1000:.1f} ms; {one.engine}; invalid {dict(reasons)}"
     )
     return {
         "rooms_called": len(one.results),
@@ -115,3 +116,11 @@ def figures_of(one: nation.Run, made: country.Country, misses: int) -> dict[str,
         "daemon_pss_mb": round(one.pss_mb),
         **judged,
     }
+
+
+def _late(own: dict[str, Any]) -> str:
+    """Return how late the simulator's packets left, as text: median, 99 % and most."""
+    lateness = own["lateness"]
+    if lateness is None:
+        return "nothing sent"
+    return " / ".join(f"{lateness[name] * 1000:.1f}" for name in ("p50_seconds", "p99_seconds", "max_seconds")) + " ms"

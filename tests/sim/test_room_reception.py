@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bridge_monitor.rtp.columns import ReceptionColumns
 from bridge_monitor.sim import room_reception
 from bridge_monitor.sim.room_reception import RoomReception
+from bridge_monitor.sim.room_reports import block_of
 
 ROWS = 4
 Packet = tuple[int, int, int]
@@ -42,7 +43,8 @@ def test_reports_are_those_of_the_columns_that_count_at_once(steps: list[tuple[s
             at_once.reset(what)
         else:
             assert isinstance(what, int)
-            assert later.report_block(what, lsr=5, dlsr=6) == at_once.report_block(what, lsr=5, dlsr=6)
+            blocks = later.report_blocks(np.array([what]))
+            assert block_of(blocks, 0, 5, 6) == at_once.report_block(what, lsr=5, dlsr=6)
 
 
 def test_no_more_waits_than_is_said() -> None:

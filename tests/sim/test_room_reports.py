@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge_monitor.rtp.columns import ReportBlocks
 from bridge_monitor.rtp.rtcp import (
     ReceiverReport,
     ReportBlock,
@@ -17,23 +19,29 @@ from bridge_monitor.rtp.rtcp import (
     parse_compound,
 )
 from bridge_monitor.sim.board import Line
-from bridge_monitor.sim.room_reports import receiver_compound
+from bridge_monitor.sim.room_reports import RECEIVER_REPORT, block_of, write_receiver_reports
 from tests.sim.rigs import MediaBench, NewBench
 
 SECOND = 1_000_000_000
-GRID = 5_000_000
+GRID = 10_000_000
 """A room's own stream begins within so long of its call."""
 
 words = st.integers(0, 2**32 - 1)
-
-
 blocks = st.builds(ReportBlock, words, st.integers(0, 255), st.integers(-(2**25), 2**25), words, words, words, words)
 
 
-@given(words, blocks)
-def test_a_receiver_s_compound_is_the_plain_one(own: int, block: ReportBlock) -> None:
-    plain = build_compound(ReceiverReport(own, (block,)), SourceDescription(((own, f"room-{own:08x}"),)))
-    assert receiver_compound(own, block) == plain
+@given(st.lists(st.tuples(words, blocks), min_size=1, max_size=8))
+def test_receivers_reports_written_together_are_the_plain_ones(rooms: list[tuple[int, ReportBlock]]) -> None:
+    fields = ("ssrc", "fraction_lost", "cumulative_lost", "highest_sequence", "jitter")
+    columns = [np.array([getattr(block, name) for _, block in rooms], np.int64) for name in fields]
+    lsr, dlsr = (np.array([getattr(block, name) for _, block in rooms], np.int64) for name in ("lsr", "dlsr"))
+    together = ReportBlocks(np.ones(len(rooms), np.bool_), *columns)
+    out = np.full(len(rooms), 0xFF, np.uint8).repeat(RECEIVER_REPORT.itemsize).view(RECEIVER_REPORT)
+    write_receiver_reports(out, np.array([own for own, _ in rooms], np.uint32), together, lsr, dlsr)
+    for written, (entry, (own, block)) in zip(out, enumerate(rooms), strict=True):
+        assert block_of(together, entry, block.lsr, block.dlsr) == block
+        plain = build_compound(ReceiverReport(own, (block,)), SourceDescription(((own, f"room-{own:08x}"),)))
+        assert written.tobytes() == plain
 
 
 class TestReports:
@@ -124,3 +132,19 @@ class TestReports:
         bench.caller.rtcp.sendto(b"\x80\xc8\0\0", (bench.sites[0].host, bench.sockets.port(2)))
         assert bench.round() == 1
         assert bench.board.rtcp_received[0] == 0
+
+    def test_an_echoing_room_tells_its_caller_s_time_and_how_long_ago_it_came(self, bench: MediaBench) -> None:
+        bench.begin()
+        bench.caller.stream(4)
+        ntp = ntp_from_unix_ns(bench.clock())
+        sender = SenderReport(0x1234, ntp, 0, 4, 640)
+        bench.caller.rtcp.sendto(sender.to_bytes(), (bench.sites[0].host, bench.sockets.port(2)))
+        bench.round()
+        bench.ahead_ns = 10 * SECOND
+        bench.round()
+        report, description = parse_compound(bench.caller.rtcp.recv(2000))
+        assert isinstance(report, ReceiverReport)
+        (block,) = report.blocks
+        assert (block.ssrc, block.highest_sequence, block.lsr) == (0x1234, 3, ntp_short(ntp))
+        assert block.dlsr / 65536 == pytest.approx(10.0, abs=1.0)
+        assert description == SourceDescription(((report.ssrc, f"room-{report.ssrc:08x}"),))

@@ -12,7 +12,7 @@ from bridge_monitor.sim.room_sound import CODECS, NOISE_DBOV
 from tests.sim.rigs import MediaBench
 
 SECOND = 1_000_000_000
-GRID = 5_000_000
+GRID = 10_000_000
 """A room's own stream begins within so long of its call."""
 
 
