@@ -10,6 +10,7 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +18,13 @@ import numpy as np
 
 from bridge_monitor.net.engine.layout import BINS, Layout, bin_edge_ns
 
-_PERIOD: Final = 0.5
+_PERIOD: Final = 0.25
 
 
 class LatenessTap:
     """Counts each packet's lateness as it appears in the rows; a thread does so until `close`.
 
-    What a row counted between the last look and its next call is missed: a quarter of a second of a call's ten.
+    What a row counted between the last look and its next call is missed: an eighth of a second of a call's ten.
 
     Args:
         engine: The engine's process id.
@@ -58,10 +59,27 @@ class LatenessTap:
             self._looks.append((time.time(), new))
             started, counts = began, now
 
-    def between(self, begin: float, end: float) -> Any:
-        """Return the histogram of the packets that left between two moments (POSIX)."""
-        inside = [new for at, new in self._looks if begin + _PERIOD < at <= end]
-        return np.sum(inside, axis=0) if inside else np.zeros(BINS, np.int64)
+    def between(self, begin: float, end: float, without: Sequence[tuple[float, float]] = ()) -> Any:
+        """Return the histogram of the packets that left between two moments (POSIX).
+
+        Args:
+            begin: The first moment.
+            end: The last.
+            without: Spans to leave out, with all of a look that one of them touches.
+        """
+        return sum_of(self._looks, begin, end, without)
+
+
+def sum_of(
+    looks: Iterable[tuple[float, Any]], begin: float, end: float, without: Sequence[tuple[float, float]] = ()
+) -> Any:
+    """Add up the histograms of looks, each of which counts the quarter of a second before it."""
+    inside = [
+        new
+        for at, new in looks
+        if begin + _PERIOD < at <= end and not any(first < at and at - _PERIOD < last for first, last in without)
+    ]
+    return np.sum(inside, axis=0) if inside else np.zeros(BINS, np.int64)
 
 
 def quantile_us(histogram: Any, share: float) -> float:

@@ -135,6 +135,24 @@ class TestScrape:
         with pytest.raises(ValueError, match="no packet"):
             lateness.quantile_us(np.zeros(BINS, np.int64), 0.5)
 
+    def test_what_left_during_a_scrape_can_be_left_out(self) -> None:
+        """With all of a look that it touches, and nothing else."""
+        sum_of = _module("lateness").sum_of
+        looks = [(10 + number * 0.25, np.array([1, number])) for number in range(9)]
+        assert list(sum_of(looks, 10.0, 11.0)) == [3, 2 + 3 + 4]
+        assert list(sum_of(looks, 10.0, 12.0, [(10.6, 10.9)])) == [5, 2 + 5 + 6 + 7 + 8]
+        assert not sum_of(looks, 20.0, 30.0).any()
+
+    def test_the_rise_by_scrapes_is_that_of_the_stretches_they_are_in(self) -> None:
+        """Two in a hundred packets that leave late, all around scrapes, raise the p99; disturbances elsewhere don't."""
+        bench, late, usual = _module("bench_scrape"), np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+        late[lateness_bins(np.array([8_000_000]))[0]] = 20
+        usual[lateness_bins(np.array([1_000_000]))[0]] = 980
+        disturbed = bench.Stretch(scraped=True, begin=0.0, end=5.0, lateness=usual + late, calm=usual + late)
+        assert bench._rise_by_scrapes([disturbed]) == 0
+        hit = bench.Stretch(scraped=True, begin=0.0, end=5.0, lateness=usual + late, calm=usual)
+        assert 6000 < bench._rise_by_scrapes([hit]) < 8000
+
     async def test_a_stretch_ends_where_the_loop_is_given_back(self) -> None:
         """What a coroutine waits for isn't held; a cancellation reaches it."""
         held_module = _module("held")
