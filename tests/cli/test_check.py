@@ -44,6 +44,28 @@ class TestSummary:
         said = bridge_monitor("check-config", country.folder)
         assert "Reference: hanoi (sip:echo@203.0.113.7); it takes 0.16 Mbit/s each way" in said.out
 
+    def test_an_account_whose_secret_this_process_lacks_is_shown_as_such(
+        self, bridge_monitor: Run, country: Country, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A warning only: the service may well have it."""
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+        account = {"realm": "hop.example", "user": "[bold]", "credential": "sip-hop"}
+        country.write_settings(
+            credentials=[{**account, "all": True}, {**account, "sites": ["01"], "carriers": ["VNPT"]}]
+        )
+        said = bridge_monitor("check-config", country.folder)
+        assert said.code == 0
+        assert "this process doesn't have the secret that 'credentials[1].credential' names" in said.err
+        account_is = "SIP account: realm hop.example, user [bold], for {}; its secret from a credential of systemd"
+        lines = " ".join(said.out.split())
+        for places in ("all sites", "sites 01; carriers VNPT"):
+            assert account_is.format(places) + " (which this process doesn't have)" in lines
+        (summary,) = bridge_monitor("check-config", country.folder, "--json").objects
+        assert [(one["realm"], one["everywhere"], one["at_hand"]) for one in summary["accounts"]] == [
+            ("hop.example", True, False),
+            ("hop.example", False, False),
+        ]
+
     def test_the_roster_is_counted_never_quoted(self, bridge_monitor: Run, country: Country) -> None:
         said = bridge_monitor("check-config", country.folder)
         assert "bi-mat" not in said.out + said.err

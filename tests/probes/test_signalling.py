@@ -52,6 +52,17 @@ class TestHangingUp:
         assert room.responses[0].startswith("SIP/2.0 200")
         assert await line.is_idle()
 
+    @pytest.mark.parametrize("status", ["401 Unauthorized", "407 Proxy Authentication Required"])
+    async def test_a_bye_that_wants_an_account_which_we_lack_leaves_the_room_in_the_call(
+        self, line: Line, room: Room, status: str
+    ) -> None:
+        """It was answered, and yet the room may believe the call is still up: its technician is told the same."""
+        room.answers()
+        room.script["BYE"] = lambda request: [room.response(request, status)]
+        result = (await line.call(room.uri, duration_seconds=0.2)).result
+        assert (result.outcome, result.reason, result.grade) == (Outcome.REACHED, "bye_unanswered", Grade.GOOD)
+        assert await line.is_idle()
+
     async def test_a_room_that_hangs_up_just_before_our_bye_gets_none(
         self, line: Line, room: Room, monkeypatch: pytest.MonkeyPatch
     ) -> None:
