@@ -121,6 +121,26 @@ class TestReading:
         assert [read_usual(data)] == [Report(7, None, ())] == _plain(data)
 
     @pytest.mark.parametrize(
+        "rest",
+        [
+            b"\x81\xca\0\2\0\0\0\5\1\1a\1",  # a type without a length
+            b"\x81\xca\0\2\0\0\0\5\1\2ab",  # no end
+            b"\x81\xca\0\2\0\0\0\5\1\3ab",
+            b"\x81\xca\0\1\0\0\0\5",
+            b"\x81\xca\0\0\0\0\0\5",
+            b"\x81\xcb\0\0\0\0\0\5",
+            b"\x81\xcb\0\2\0\0\0\5\4abc",
+            b"\x81\xcb\0\3\0\0\0\5\3abc",
+            b"\x81\xcb\0\1",
+        ],
+    )
+    def test_unsound_forms_of_the_usual_are_none(self, rest: bytes) -> None:
+        data = b"\x80\xc9\0\1\0\0\0\7" + rest
+        assert read_usual(data) is None
+        with pytest.raises(RtpSyntaxError):
+            read_reports(data)
+
+    @pytest.mark.parametrize(
         "packet",
         [
             OtherPacket(207, b"abcd"),  # XR
