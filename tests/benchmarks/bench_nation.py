@@ -99,7 +99,7 @@ def figures_of(one: nation.Run, made: country.Country, misses: int) -> dict[str,
     main, engine = one.cores(one.began, ended)
     p99 = [result[6] for result in healthy if result[6] is not None]
     reasons = Counter(reason for result in one.results.values() for reason in result[5])
-    own = one.simulator["own"]
+    own = one.simulators[0]["own"]
     busiest, far = (" + ".join(f"{part:.2f}" for part in parts) for parts in (one.busiest(), one.simulator_cores()))
     harness.say(
         f"{len(one.results)} of {made.rooms} rooms called in {ended - one.began:.1f} s; main process + engine "
