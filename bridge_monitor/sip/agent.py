@@ -1,4 +1,4 @@
-"""The UDP user agent of one local address, caller and called side, without sockets and clocks.
+"""The user agent of one local address, caller and called side, without sockets and clocks.
 
 Owns the way of a datagram to the transaction, call or dialog it belongs to; whatever comes in, nothing is raised.
 
@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.answering import Answerer, answer_unreadable
-from bridge_monitor.sip.calls import Call, Told, product_of
-from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan
+from bridge_monitor.sip.calls import Call, Stage, Told, product_of
+from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan, State
 from bridge_monitor.sip.core import Core, MessageHook
 from bridge_monitor.sip.dialog import DialogRecord, apply_route_set, dialog_of_record
 from bridge_monitor.sip.events import (
@@ -32,7 +32,7 @@ from bridge_monitor.sip.writing import ALLOW
 
 
 class UserAgent:
-    """One UDP user agent; carries any number of calls.
+    """One user agent; carries any number of calls, over UDP and over streams (`addresses.StreamAddress`).
 
     Args:
         local: Our address as peers reach it: goes into Via and Contact.
@@ -98,10 +98,29 @@ class UserAgent:
         except SipSyntaxError as error:
             self._refuse_unreadable(message, source, now, str(error))
 
-    def transport_failed(self, destination: Address, now: float) -> None:
-        """Take note that the network says `destination` can't be reached (ICMP): all that waits for it fails."""
+    def receive_broken(self, data: bytes, source: Address, now: float, what: str) -> None:
+        """Take what a stream can't be read beyond (`framing.StreamReader.offender`); its connection is gone by now."""
+        waiting = list(self._core.pending.get(source, ()))
+        self._receive_unreadable(data, source, now, what)
+        self._lose([one for one in waiting if one in self._core.pending.get(source, ())], now)
+
+    def transport_failed(self, destination: Address, now: float, reason: str = "icmp") -> None:
+        """Take note that the network says `destination` can't be reached: all that waits for it fails."""
         for transaction in list(self._core.pending.get(destination, ())):
-            transaction.transport_failed(now)
+            transaction.transport_failed(now, reason)
+
+    def connection_lost(self, destination: Address, now: float) -> None:
+        """Take note that the connection to `destination` broke; what is sent there next wants a new one.
+
+        What nothing came back for is sent again, once; a call with a provisional response is taken back.
+        """
+        self._lose(list(self._core.pending.get(destination, ())), now)
+
+    def needs(self, destination: Address) -> bool:
+        """Return whether a call or transaction still sends to `destination`; looks at every call."""
+        return destination in self._core.pending or any(
+            call.is_open and call.destination == destination for call in self._core.calls.values()
+        )
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by now."""
@@ -147,11 +166,13 @@ class UserAgent:
         """
         core = self._core
         plan = self._plan("INVITE", uri, destination, route, from_host)
-        request = plan.to_bytes(
-            contact=core.contact, extra=(f"Allow: {ALLOW}", f"User-Agent: {core.product}"), body=offer
-        )
+        request = self._invite(plan, offer)
         Call(core, plan, offer).start(request, answer_timeout, now)
         return plan.call_id
+
+    def measure_invite(self, uri: SipUri, destination: Address, offer: bytes, route: tuple[str, ...] = ()) -> int:
+        """Return how many bytes the INVITE would have: beyond `DATAGRAM_LIMIT` it goes over TCP (§18.1.1)."""
+        return len(self._invite(self._plan("INVITE", uri, destination, route, None), offer))
 
     def options(self, uri: SipUri, destination: Address, now: float) -> str:
         """Ask for capabilities (§11) and return the Call-ID; its end is told by an event."""
@@ -166,7 +187,8 @@ class UserAgent:
         def fail(reason: str, at: float) -> None:
             core.events.append(TimedOut(call_id, at) if reason == "timeout" else TransportFailed(call_id, reason, at))
 
-        request = plan.to_bytes(contact=core.contact, extra=("Accept: application/sdp", f"User-Agent: {core.product}"))
+        contact = core.contact_towards(destination, plan.uri)
+        request = plan.to_bytes(contact=contact, extra=("Accept: application/sdp", f"User-Agent: {core.product}"))
         ClientTransaction(core, plan, request, on_response=receive, on_failure=fail).start(now)
         return call_id
 
@@ -227,6 +249,11 @@ class UserAgent:
         if isinstance(call, IncomingCall):
             call.refuse(status, now)
 
+    def _invite(self, plan: RequestPlan, offer: bytes) -> bytes:
+        core = self._core
+        contact = core.contact_towards(plan.destination, plan.uri)
+        return plan.to_bytes(contact=contact, extra=(f"Allow: {ALLOW}", f"User-Agent: {core.product}"), body=offer)
+
     def _plan(
         self, method: str, uri: SipUri, destination: Address, route: tuple[str, ...], from_host: str | None
     ) -> RequestPlan:
@@ -238,7 +265,7 @@ class UserAgent:
             method=method,
             uri=request_uri,
             branch=branch,
-            via=core.via(branch),
+            via=core.via(branch, destination),
             from_=f"{core.quoted_name} <sip:{core.user}@{from_host or core.host}>;tag={core.token()}",
             to=f"<{target}>",
             call_id=f"{core.token()}@{core.host}",
@@ -246,6 +273,18 @@ class UserAgent:
             destination=destination,
             routes=routes,
         )
+
+    def _lose(self, waiting: list[ClientTransaction], now: float) -> None:
+        for transaction in waiting:
+            call = self._core.calls.get(transaction.plan.call_id)
+            wanted = True
+            if transaction.plan.method == "INVITE" and isinstance(call, Call):
+                if transaction.state is State.PROCEEDING:
+                    call.connection_lost(now)
+                    continue
+                wanted = call.stage is Stage.CALLING
+            if not wanted or not transaction.send_again(now):
+                transaction.transport_failed(now, "connection_lost")
 
     def _receive_response(self, response: Response, source: Address, now: float) -> None:
         core = self._core

@@ -20,6 +20,7 @@ from bridge_monitor.sip.events import (
     Address,
     Answered,
     ByeCompleted,
+    ConnectionLost,
     Ended,
     Event,
     NoFinalAnswer,
@@ -98,6 +99,11 @@ class Call:
         return self.invite.call_id
 
     @property
+    def destination(self) -> Address:
+        """Where its requests go now."""
+        return self.invite.destination if self.primary is None else self.primary.destination
+
+    @property
     def is_open(self) -> bool:
         """Whether something is left to end."""
         return self.stage is not Stage.CLOSED
@@ -163,6 +169,15 @@ class Call:
         if concerned:
             self._give_up()
         return concerned
+
+    def connection_lost(self, now: float) -> None:
+        """Take note that the connection broke which the final response was to come over.
+
+        The room may ring all the same, so the call is taken back, over another connection.
+        """
+        if self.stage is Stage.CALLING:
+            self._tell(ConnectionLost(self.call_id, now))
+            self._take_back(now)
 
     def find_dialog(self, local_tag: str, remote_tag: str) -> Dialog | None:
         """Return the dialog with these tags, or None; it may be ending."""
@@ -290,7 +305,8 @@ class Call:
         """Send the ACK to a 2xx: a transaction of its own, the same bytes for each repeated 2xx (§13.2.2.4)."""
         if dialog.ack is None:
             branch = self.core.new_branch()
-            dialog.ack = dialog.plan("ACK", dialog.invite_cseq, branch, self.core.via(branch)).to_bytes()
+            via = self.core.via(branch, dialog.destination)
+            dialog.ack = dialog.plan("ACK", dialog.invite_cseq, branch, via).to_bytes()
         if dialog.acks == MAX_ACKS:
             return
         dialog.acks += 1
@@ -362,7 +378,7 @@ def send_bye(core: Core, dialog: Dialog, completed: Callable[[int | None, float]
     """
     dialog.local_cseq += 1
     branch = core.new_branch()
-    plan = dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch))
+    plan = dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch, dialog.destination))
 
     def receive(response: Response, _source: Address, at: float) -> None:
         if response.status >= 200:

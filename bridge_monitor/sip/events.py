@@ -4,8 +4,9 @@ Owns the vocabulary only; must not judge: outcomes are given by `probes`.
 
 Every call started with `UserAgent.invite` yields exactly one *closing* event: `Rejected`, `TransportFailed`,
 `TimedOut`, `ByeCompleted` or `Ended`. After it no dialog of the call is left on our side, and the agent itself still
-answers what the peer retransmits. The others (`Provisional`, `Answered`, `NoFinalAnswer`, `ProtocolViolated`,
-`SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`, `TransportFailed` or `TimedOut`.
+answers what the peer retransmits. The others (`Provisional`, `Answered`, `NoFinalAnswer`, `ConnectionLost`,
+`ProtocolViolated`, `SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`, `TransportFailed` or
+`TimedOut`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal, TypeAlias
 from bridge_monitor.domain import SipStatus
 
 Address: TypeAlias = tuple[str, int]
-"""Host text (an IP address) and port."""
+"""Host text (an IP address) and port: of UDP, or, if it is an `addresses.StreamAddress`, of the transport it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class TransportFailed:
-    """The request couldn't be delivered; ``reason`` is ``icmp``. Closes the call."""
+    """The request couldn't be delivered. Closes the call.
+
+    Attributes:
+        reason: ``icmp``; of a stream, why it could not be had or kept (``connection_refused``, …).
+    """
 
     call_id: str
     reason: str
@@ -99,6 +104,17 @@ class NoFinalAnswer:
 
     call_id: str
     provisional: SipStatus | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection broke after a provisional response; the agent takes the call back over a new one.
+
+    A closing event follows, as for `NoFinalAnswer`.
+    """
+
+    call_id: str
     at: float
 
 
@@ -195,6 +211,7 @@ Event: TypeAlias = (
     | TransportFailed
     | TimedOut
     | NoFinalAnswer
+    | ConnectionLost
     | ByeCompleted
     | Ended
     | OptionsAnswered

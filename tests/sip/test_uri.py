@@ -118,3 +118,16 @@ def test_only_a_uri_of_usual_length_is_remembered() -> None:
     assert SipUri.parse(short) is SipUri.parse(short)
     assert SipUri.parse(long) == SipUri.parse(long)
     assert SipUri.parse(long) is not SipUri.parse(long)
+
+
+@pytest.mark.parametrize(
+    ("text", "transport"),
+    [
+        ("sip:a@b", "udp"), ("sip:a@b;lr", "udp"), ("sip:a@b;transport=UDP", "udp"), ("sip:a@b;transport=tcp", "tcp"),
+        ("sip:a@b;transport=TLS", "tls"), ("sip:a@b;transport=ws", "ws"), ("sips:a@b", "tls"),
+        ("sips:a@b;transport=tcp", "tls"), ("sips:a@b;transport=tls", "tls"), ("sips:a@b;transport=udp", ""),
+    ],
+)  # fmt: skip
+def test_the_transport_that_a_uri_asks_for(text: str, transport: str) -> None:
+    """§19.1.1 and §26.2.2: over ``sips`` a stream is TLS, and a datagram is never right."""
+    assert SipUri.parse(text).transport == transport
