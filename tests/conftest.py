@@ -41,6 +41,11 @@ class Peer(NamedTuple):
         return Path(self.program).exists() if "/" in self.program else shutil.which(self.program) is not None
 
 
+def _module(path: str) -> str:
+    """Return where a package for this machine's architecture has put a file of its library folder."""
+    return next((str(found) for found in sorted(Path("/usr/lib").glob(f"*/{path}"))), f"/usr/lib/{path}")
+
+
 # The name in @pytest.mark.peer(name), and what it stands for; scripts/test installs the same packages.
 PEERS: Final = {
     "sipp": Peer("sipp", "sip-tester"),
@@ -49,6 +54,9 @@ PEERS: Final = {
     "linphone": Peer("lp-auto-answer", "linphone-cli"),
     "irtt": Peer("irtt", "irtt"),
     "tshark": Peer("tshark", "tshark"),
+    "openssl": Peer("openssl", "openssl"),
+    "kamailio": Peer("kamailio", "kamailio"),
+    "kamailio-tls": Peer(_module("kamailio/modules/tls.so"), "kamailio-tls-modules"),
     "nft": Peer("nft", "nftables"),
     "ip": Peer("ip", "iproute2"),
     "promtool": Peer("promtool", "prometheus"),

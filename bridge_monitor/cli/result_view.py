@@ -38,6 +38,7 @@ STYLES: Final = {
 _LABELS: Final[dict[str, tuple[str, str]]] = {
     "resolve": ("phân giải tên", "name resolved"),
     "connect": ("kết nối", "connected"),
+    "tls": ("bắt tay TLS", "TLS agreed on"),
     "trying": ("tiếp nhận (100)", "trying (100)"),
     "ringing": ("đổ chuông (18x)", "ringing (18x)"),
     "answer": ("trả lời (200)", "answered (200)"),

@@ -153,15 +153,15 @@ _VALUES: Final = {
     ),
     "bad_proxy": Message(
         "'{path}' is '{value}', no proxy that can be used in this version",
-        "write a SIP URI over UDP and IPv4, such as sip:192.0.2.1:5060",
+        "write a SIP URI over UDP, TCP or TLS and IPv4, such as sip:192.0.2.1:5060",
         "'{path}' là '{value}', không phải proxy dùng được trong phiên bản này",
-        "ghi SIP URI qua UDP và IPv4, ví dụ sip:192.0.2.1:5060",
+        "ghi SIP URI qua UDP, TCP hoặc TLS và IPv4, ví dụ sip:192.0.2.1:5060",
     ),
     "bad_responder": Message(
         "'{path}' is '{value}', no responder that can be called in this version",
-        "write its SIP URI over UDP and IPv4, such as sip:echo@203.0.113.7 (docs/responder.md)",
+        "write its SIP URI over UDP, TCP or TLS and IPv4, such as sip:echo@203.0.113.7 (docs/responder.md)",
         "'{path}' là '{value}', không phải responder gọi được trong phiên bản này",
-        "ghi SIP URI của nó qua UDP và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
+        "ghi SIP URI của nó qua UDP, TCP hoặc TLS và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
     ),
     "bad_credentials": Message(
         "'{path}' is not the name of credentials",

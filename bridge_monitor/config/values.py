@@ -128,7 +128,7 @@ def source(value: Any) -> str:
 
 
 def proxy(value: Any) -> str:
-    """Return the SIP URI of a proxy that this version can use: UDP over IPv4."""
+    """Return the SIP URI of a proxy that this version can use: over IPv4."""
     text = _text(value)
     try:
         usable = parse_endpoint(text).callable_by("sip")

@@ -55,7 +55,8 @@ async def end_orphans(records: Iterable[dict[str, Any]], on_closed: Callable[[st
 
 async def _ask(plain: dict[str, Any], sockets: Sockets, on_closed: Callable[[str], None]) -> None:
     record = DialogRecord.from_dict(plain)
-    destination = await resolve(*record.destination)
+    host, port = record.destination
+    destination = await resolve(host, port)
     local = _local_address(record)
     if local not in sockets:
         sockets[local] = _open(local, destination, on_closed)

@@ -18,6 +18,7 @@ from bridge_monitor.domain.results import (
     RttSource,
     SipStatus,
     Target,
+    TlsResult,
 )
 from bridge_monitor.domain.sites import Inventory, Site
 from bridge_monitor.domain.snapshot import EventPhase, SiteGrade, SiteState, Snapshot, SweepProgress
@@ -49,6 +50,7 @@ __all__ = [
     "Snapshot",
     "SweepProgress",
     "Target",
+    "TlsResult",
     "Window",
     "time_ordered_id",
 ]

@@ -6,50 +6,14 @@ Owns the table, which `docs/outcomes.md` explains; must not decide: outcomes and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
+from bridge_monitor.domain.connections import CONNECTIONS
 from bridge_monitor.domain.results import Outcome
+from bridge_monitor.domain.situation import Lang, Owner, Situation, Text
 
-Lang = Literal["vi", "en"]
-
-
-class Owner(StrEnum):
-    """Who can mend a fault, as the column "whose" of ``docs/outcomes.md``.
-
-    ``room``: its technician on call. ``carrier``: who provides its line. ``province``: who keeps addresses, accounts
-    and bridges, in the province or at the centre. ``ours``: whoever runs this program.
-    """
-
-    ROOM = "room"
-    CARRIER = "carrier"
-    PROVINCE = "province"
-    OURS = "ours"
-    NOBODY = "nobody"
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One text in both languages."""
-
-    vi: str
-    en: str
-
-    def of(self, lang: Lang) -> str:
-        """Return it in this language."""
-        return self.vi if lang == "vi" else self.en
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a call can end with: what it means, whose it is, what to do next."""
-
-    owner: Owner
-    means: Text
-    todo: Text
-
+__all__ = ["SITUATIONS", "Lang", "Owner", "Situation", "Text"]
 
 _NOTHING: Final = Text("không cần làm gì", "nothing")
 _SITE_LIST: Final = Text(
@@ -270,11 +234,7 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
             Text("máy chủ trung gian đòi mật khẩu", "a proxy wants a password"),
             Text("cấp tài khoản tại máy chủ đó cho ta", "give us an account at that proxy"),
         ),
-        (Outcome.TLS_FAILED, None): Situation(
-            Owner.PROVINCE,
-            Text("không lập được kênh TLS, hoặc chứng thư không hợp lệ", "TLS failed, or its certificate is not valid"),
-            Text("gia hạn chứng thư; kiểm tra tên và ngày", "renew the certificate; check names and dates"),
-        ),
+        **CONNECTIONS,
         (Outcome.NO_MEDIA, None): Situation(
             Owner.CARRIER,
             Text("trả lời nhưng không có âm thanh chiều nào", "answered, but no RTP either way"),

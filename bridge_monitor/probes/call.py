@@ -16,8 +16,9 @@ from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.engine import CapturedPacket, StreamPlan, VideoPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError, resolve
+from bridge_monitor.net.sip_streams import NotConnectedError
 from bridge_monitor.probes.advice import advise
-from bridge_monitor.probes.judge import Verdict, judge_answered
+from bridge_monitor.probes.judge import Verdict, judge_answered, judge_connection
 from bridge_monitor.probes.legs import Legs
 from bridge_monitor.probes.media import media_result
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
@@ -93,6 +94,8 @@ class SipCall:
             await self._break_off()
         except NameNotFoundError as error:
             story.conclude(Outcome.NAME_NOT_FOUND, error.reason)
+        except NotConnectedError as error:
+            story.conclude(*judge_connection(error.reason))
         except LocalFaultError as error:
             story.conclude(Outcome.LOCAL_FAULT, error.reason)
             await self._break_off()
@@ -311,6 +314,7 @@ class SipCall:
             media=story.media or self._figures(),
             invalid=tuple(dict.fromkeys(invalid)),
             advisories=() if invalid else self._advisories(verdict),
+            tls=story.tls,
         )
         evidence = Evidence(result.id, self._site.target.site, self._signalling.ladder, story.offer, story.answer)
         return Finished(result, evidence, story.stream, packets, story.video)

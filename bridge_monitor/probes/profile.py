@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge_monitor.quality import Thresholds
+from bridge_monitor.sip import TlsSettings
 
 REPORT_WAIT_SECONDS: Final = 15.0
 """The longest a call without an echo goes on until the room's report covers the stream (DESIGN rule 6)."""
@@ -32,7 +33,7 @@ _VIDEO_PEAK: Final = 1.1  # an IDR picture each two seconds: some seconds hold m
 _OPTIONS_BPS: Final = 8_000.0  # one request of less than 1,000 bytes, spread over a second
 
 CALLABLE_SCHEMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"sip": frozenset({"sip"}), "sip-options": frozenset({"sip"})}
+    {"sip": frozenset({"sip", "sips"}), "sip-options": frozenset({"sip", "sips"})}
 )
 """Kinds of profile, and the URI schemes each can call in this version."""
 
@@ -130,9 +131,11 @@ class Route:
         dscp: DSCP of signalling and media.
         source: Local address that calls leave from.
         credentials: Name under which the credentials are kept; never a secret itself.
+        tls: What a peer must show over TLS, and what we show it.
     """
 
     proxy: str | None = None
     dscp: int | None = None
     source: str | None = None
     credentials: str | None = None
+    tls: TlsSettings | None = None

@@ -10,17 +10,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bridge_monitor.domain import LadderStep, Outcome, SipStatus
-from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
+from bridge_monitor.errors import LocalFaultError, LocalProtocolError, SipSyntaxError
 from bridge_monitor.net.channel import CallChannel, WireTap
 from bridge_monitor.net.names import resolve
+from bridge_monitor.net.sip_streams import NotConnectedError
 from bridge_monitor.net.sip_udp import SipUdp
-from bridge_monitor.probes.judge import judge_status
+from bridge_monitor.probes.judge import judge_connection, judge_status
 from bridge_monitor.probes.shapes import CallSite, Equipment
 from bridge_monitor.probes.story import Story
 from bridge_monitor.sip import (
+    DATAGRAM_LIMIT,
+    DEFAULT_PORTS,
     Address,
     Answered,
     ByeCompleted,
+    ConnectionLost,
     Ended,
     Event,
     NoFinalAnswer,
@@ -30,8 +34,10 @@ from bridge_monitor.sip import (
     Rejected,
     SessionChanged,
     SipUri,
+    StreamAddress,
     TimedOut,
     TransportFailed,
+    is_stream,
 )
 
 BYE_PATIENCE_SECONDS: Final = 4.0
@@ -40,7 +46,9 @@ BYE_PATIENCE_SECONDS: Final = 4.0
 _CANCEL_PATIENCE: Final = 2.0
 _LATE_ANSWER_PATIENCE: Final = 33.0  # 64·T1 and a little: then the transaction is over on its own
 _MAX_REDIRECTS: Final = 3
-_DEFAULT_PORT: Final = 5060
+_LEAST_PATIENCE: Final = 1.0
+_SMALL_OFFER: Final = 500
+"""Our header fields take 500 to 700 bytes: with less than this beside them, nothing is near `DATAGRAM_LIMIT`."""
 _LONG: Final = 3600.0
 _CLOSING: Final = (Rejected, Ended, ByeCompleted, TimedOut, TransportFailed)
 
@@ -65,6 +73,8 @@ class Signalling:
         self._destination: Address | None = None
         self._answered = False
         self._rang = False
+        self._secure = False
+        self._patience = site.profile.answer_timeout_seconds
         self._seen: set[str] = set()
 
     @property
@@ -92,12 +102,53 @@ class Signalling:
         story, route = self._story, self._site.route
         story.begin("resolve", self._equipment.now())
         hop = SipUri.parse(route.proxy) if route.proxy else uri
-        self._destination = await resolve(hop.host, hop.port or _DEFAULT_PORT)
+        transport = hop.transport
+        destination: Address = await resolve(hop.host, hop.port or DEFAULT_PORTS.get(transport, 5060))
+        if transport != "udp":
+            destination = StreamAddress(*destination, transport, hop.host, route.tls)
+        self._destination = destination
         story.end("resolve", self._equipment.now())
         dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
         self.leave()  # its channel is the socket's that it was opened on
-        self._udp = self._equipment.stack.towards(self._destination, source=route.source, dscp=dscp)
-        return self._destination
+        self._udp = self._equipment.stack.towards(destination, source=route.source, dscp=dscp)
+        if isinstance(destination, StreamAddress):
+            await self._connect(destination)
+        return destination
+
+    async def _connect(self, address: StreamAddress) -> None:
+        """Have the connection first: what it takes is no part of the room's answer, and why it fails is known.
+
+        Raises:
+            NotConnectedError: There is none to be had, or not within the patience for an answer.
+        """
+        story, patience = self._story, self._site.profile.answer_timeout_seconds
+        began = self._sip.now()
+        story.begin("connect", began)
+        try:
+            async with asyncio.timeout(patience):
+                connected = await self._sip.connect(address)
+        except TimeoutError:
+            raise NotConnectedError("connect_timeout") from None
+        story.set("connect", connected.connect_seconds)
+        if connected.tls_seconds is not None:
+            story.set("tls", connected.tls_seconds)
+            story.tls = connected.tls
+        self._patience = max(_LEAST_PATIENCE, patience - (self._sip.now() - began))
+
+    async def _prefer_stream(self, uri: SipUri, offer: bytes) -> None:
+        """Go on over TCP if the INVITE is too large for a datagram, unless the room has none (RFC 3261 §18.1.1)."""
+        stack, towards = self._equipment.stack, self._towards
+        if len(offer) < _SMALL_OFFER or is_stream(towards) or not stack.may_have_tcp(towards):
+            return
+        if self._sip.agent.measure_invite(uri, towards, offer, self._preloaded_route()) <= DATAGRAM_LIMIT:
+            return
+        address = StreamAddress(*towards)
+        try:
+            await self._connect(address)
+        except (NotConnectedError, LocalFaultError):
+            stack.note_without_tcp(towards)
+        else:
+            self._destination = address
 
     async def ask_options(self, uri: SipUri) -> None:
         """Send OPTIONS; any response shows that line and SIP are alive, and no more (RFC 3261 §11.2)."""
@@ -105,7 +156,7 @@ class Signalling:
         story.begin("answer", udp.now())
         self._open_channel(udp.agent.options(uri, destination, udp.now()))
         udp.flush()
-        event = await self._next(self._site.profile.answer_timeout_seconds)
+        event = await self._next(self._patience)
         if isinstance(event, OptionsAnswered):
             story.end("answer", event.at)
             story.status = SipStatus(event.status, event.reason)
@@ -121,6 +172,7 @@ class Signalling:
             then concluded.
         """
         udp, story = self._sip, self._story
+        await self._prefer_stream(uri, offer)
         now = udp.now()
         story.invited = now if story.invited is None else story.invited
         story.begin("trying", now)
@@ -131,11 +183,12 @@ class Signalling:
             self._towards,
             offer,
             now,
-            answer_timeout=self._site.profile.answer_timeout_seconds,
+            answer_timeout=self._patience,
             route=self._preloaded_route(),
         )
         self._open_channel(call_id)
         self._seen.add(str(uri))
+        self._secure = uri.scheme == "sips"
         record = udp.agent.dialog_record(call_id)
         if record is not None:
             self._equipment.journal.opened(record.to_dict())
@@ -233,7 +286,7 @@ class Signalling:
                 target = SipUri.parse(contact)
             except SipSyntaxError:
                 continue
-            if _callable(target) and str(target) not in self._seen:
+            if _callable(target, self._secure) and str(target) not in self._seen:
                 return target
         return None
 
@@ -246,7 +299,9 @@ class Signalling:
                 story.conclude(*judge_status(event.status))
             case TransportFailed():
                 local = self._sip.local_errors.pop(self._towards, None)
-                story.conclude(Outcome.LOCAL_FAULT if local else Outcome.UNREACHABLE, local or event.reason)
+                story.conclude(*((Outcome.LOCAL_FAULT, local) if local else judge_connection(event.reason)))
+            case ConnectionLost():
+                story.conclude(Outcome.UNREACHABLE, "connection_lost")
             case ProtocolViolated():
                 story.conclude(Outcome.PROTOCOL_ERROR, event.what)
             case Ended():
@@ -305,8 +360,6 @@ class Signalling:
         return None
 
 
-def _callable(uri: SipUri) -> bool:
-    """Tell whether this version can call it: in the clear, over UDP and IPv4. ``sips`` must not be called otherwise."""
-    return (
-        uri.scheme == "sip" and (uri.parameter("transport") or "udp").lower() == "udp" and not uri.host.startswith("[")
-    )
+def _callable(uri: SipUri, secure: bool) -> bool:  # noqa: FBT001 - one question, two facts
+    """Tell whether this version can call it, over IPv4; ``sips`` is left for nothing else (§8.1.3.4)."""
+    return uri.transport in DEFAULT_PORTS and not uri.host.startswith("[") and (uri.scheme == "sips" or not secure)
