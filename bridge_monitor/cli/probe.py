@@ -175,7 +175,7 @@ def _plan_site(wish: ProbeWish, lang: Lang) -> Plan:
     centre = replace(
         CentreSettings.of(loaded, wish.state_dir, by_hand=True), calls_at_once=_CALLS_AT_ONCE, video=frozenset()
     )
-    book = CallBook(loaded.inventory, loaded.profiles, loaded.provinces, loaded.carriers)
+    book = CallBook(loaded.inventory, loaded.profiles, loaded.provinces, loaded.carriers, tls=loaded.tls)
     if not site.testable:
         profile = Profile(wish.profile or "", kind=wish.kind or "sip")
         never = CallSite(Target(site.code, site.endpoint or ""), profile, Route(), profile.thresholds_for(site.tier))

@@ -98,7 +98,9 @@ def _takes_part(site: Site, lang: Lang) -> Text:
 
 def _plain(site: Site, configuration: Configuration) -> dict[str, Any]:
     inventory = configuration.inventory
-    book = CallBook(inventory, configuration.profiles, configuration.provinces, configuration.carriers)
+    book = CallBook(
+        inventory, configuration.profiles, configuration.provinces, configuration.carriers, tls=configuration.tls
+    )
     route = book.route_of(site)
     province = inventory.province_of(site.code)
     return {

@@ -6,7 +6,7 @@ Owns the order of reading and what makes up a `Configuration`; the files' conten
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.domain import Contact, Event, Inventory
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, Problem
-from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes import Profile, Route, TlsBook
 from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals
 
@@ -40,6 +40,7 @@ class Configuration:
         confirmation: How many results turn a verdict.
         vantage: The place that calls are made from.
         reference: The responders beyond our uplink, if there are any.
+        tls: What TLS peers must show, and what we show them, where no province or carrier says otherwise.
         warnings: What may be a slip, but doesn't keep the files from being used.
         folder: Where all this was read from.
     """
@@ -58,6 +59,7 @@ class Configuration:
     reference: Reference
     warnings: tuple[Problem, ...]
     folder: Path
+    tls: TlsBook = field(default_factory=TlsBook)
 
 
 def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
@@ -101,4 +103,5 @@ def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
         reference=the_settings.reference,
         warnings=problems.warnings(),
         folder=folder,
+        tls=the_settings.tls,
     )

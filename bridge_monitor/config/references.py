@@ -1,6 +1,6 @@
-"""The names that the other files may refer to: provinces and carriers of the site list.
+"""The names that the other files may refer to: sites, provinces and carriers of the site list.
 
-Owns these two checks; must not read files.
+Owns these checks; must not read files.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ class Known:
         tier: Name of the provinces' tier.
         provinces: Their codes.
         carriers: Names of all carriers, in the list's order.
+        sites: Codes of all sites.
     """
 
     tier: str
     provinces: Collection[str]
     carriers: Collection[str]
+    sites: Collection[str]
 
     def check_province(self, problems: Problems, file: str, line: int, code: str) -> None:
         """Note a code that is no province's."""

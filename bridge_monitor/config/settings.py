@@ -15,13 +15,15 @@ from pydantic import BeforeValidator, Field
 
 from bridge_monitor.config import values
 from bridge_monitor.config.documents import Document, KeyPath, Strict, fit, read_document
-from bridge_monitor.config.problems import Problems, guess_name, listing
+from bridge_monitor.config.problems import Problems, guess_code, guess_name, listing
 from bridge_monitor.config.references import Known
+from bridge_monitor.config.tls import MainTlsKeys, TlsKeys, TlsReader, overridden
 from bridge_monitor.diagnosis import Confirmation
-from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes import Profile, Route, TlsBook
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet, Intervals
+from bridge_monitor.sip import TlsSettings
 
 FILE: Final = "bridge_monitor.yaml"
 NOT_TESTABLE: Final = "none"
@@ -93,6 +95,7 @@ class _OverrideKeys(Strict):
     dscp: _Dscp | None = None
     source: Annotated[str, BeforeValidator(values.source)] | None = None
     credentials: Annotated[str, BeforeValidator(values.credentials)] | None = None
+    tls: TlsKeys | None = None
     caps: _CapsKeys = _CapsKeys()
 
 
@@ -130,6 +133,7 @@ class _SettingsKeys(Strict):
     listen: _ListenKeys = _ListenKeys()
     confirmation: _ConfirmationKeys = _ConfirmationKeys()
     reference: _ReferenceKeys | None = None
+    tls: MainTlsKeys = MainTlsKeys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,7 @@ class Settings:
         tiers: Tiers from the top down; None if they could not be read.
         profile_names: All names under ``probes:``, even of profiles with problems.
         default_profile: Profile of sites that name none.
+        tls: What TLS peers must show, and what we show them, where no province or carrier says otherwise.
         file: The file's name as the operator gave it.
         line: Gives the line of a key.
     """
@@ -176,6 +181,7 @@ class Settings:
     listen: Listen = field(default_factory=Listen)
     confirmation: Confirmation = field(default_factory=Confirmation)
     reference: Reference = field(default_factory=Reference)
+    tls: TlsBook = field(default_factory=TlsBook)
     vantage: str = "centre"
     file: str = FILE
     line: Callable[[KeyPath], int] = lambda _path: 1
@@ -196,6 +202,10 @@ def check_settings(settings: Settings, known: Known, problems: Problems) -> None
         known.check_province(problems, settings.file, settings.line(("provinces", code)), code)
     for name in settings.carriers:
         known.check_carrier(problems, settings.file, settings.line(("carriers", name)), name)
+    for code in settings.tls.sites:
+        if code not in known.sites:
+            line, guess = settings.line(("tls", "sites", code)), guess_code(code, known.sites)
+            problems.add(settings.file, line, "unknown_tls_site", code=code, guess=guess)
 
 
 class _Reader:
@@ -214,6 +224,8 @@ class _Reader:
         self._check_known(("default_profile",), default, names)
         listen = keys.listen
         profiles = {name: self._profile(name, probe, tiers) for name, probe in keys.probes.items()}
+        tls = TlsReader(keys.tls, folder, self._note)
+        book = tls.book()
         return Settings(
             tiers=tiers,
             profile_names=names,
@@ -221,8 +233,8 @@ class _Reader:
             profiles=MappingProxyType(profiles),
             caps=self._caps(),
             intervals=self._intervals(tiers),
-            provinces=MappingProxyType({code: _route(override) for code, override in keys.provinces.items()}),
-            carriers=MappingProxyType({name: _route(override) for name, override in keys.carriers.items()}),
+            provinces=_routes(keys.provinces, overridden(tls, "provinces", keys.provinces)),
+            carriers=_routes(keys.carriers, overridden(tls, "carriers", keys.carriers)),
             listen=Listen(
                 *listen.http,
                 *listen.sip,
@@ -230,7 +242,8 @@ class _Reader:
                 state_dir=folder / listen.state_dir if listen.state_dir else None,
             ),
             confirmation=self._confirmation(),
-            reference=self._reference(profiles, names),
+            reference=replace(self._reference(profiles, names), tls=book.default),
+            tls=book,
             vantage=keys.vantage,
             file=self._document.file,
             line=self._document.line,
@@ -359,6 +372,10 @@ class _Reader:
             if profile.kind != "sip":
                 self._note(path, "silent_reference", profile=profile.name, kind=profile.kind)
         return Reference(MappingProxyType(keys.responders), profile, keys.bad_after, keys.good_after)
+
+
+def _routes(overrides: Mapping[str, _OverrideKeys], tls: Mapping[str, TlsSettings]) -> Mapping[str, Route]:
+    return MappingProxyType({name: replace(_route(keys), tls=tls.get(name)) for name, keys in overrides.items()})
 
 
 def _route(keys: _OverrideKeys) -> Route:

@@ -52,7 +52,8 @@ class SiteList:
         if tiers is None or len(tiers) < 2 or not self.complete:
             return None
         provinces = {code for code, site in self.sites.items() if site.tier == tiers[1] or code not in self.sound}
-        return Known(tiers[1], provinces, {site.carrier: None for site in self.sites.values() if site.carrier})
+        carriers = {site.carrier: None for site in self.sites.values() if site.carrier}
+        return Known(tiers[1], provinces, carriers, self.sites.keys())
 
 
 def read_sites(path: Path, settings: Settings, problems: Problems) -> SiteList:

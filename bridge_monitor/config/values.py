@@ -24,6 +24,7 @@ _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[
 _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}", re.ASCII)
 _LISTEN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{4,5}) ?[-–] ?([0-9]{4,5})", re.ASCII)
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CREDENTIALS: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 # Class selectors and assured forwarding: RFC 2474 §4.2.2, RFC 2597 §6; EF: RFC 3246; DF: RFC 2474 §4.1.
 _DSCP: Final = (
@@ -149,6 +150,14 @@ def responder(value: Any) -> str:
     if not usable:
         raise ValueError("bad_responder")
     return text
+
+
+def fingerprint(value: Any) -> str:
+    """Return a SHA-256 fingerprint as plain lower-case hexadecimal; openssl's colons may stand in it."""
+    digits = _text(value).lower().replace(":", "")
+    if not _FINGERPRINT.fullmatch(digits):
+        raise ValueError("bad_fingerprint")
+    return digits
 
 
 def credentials(value: Any) -> str:

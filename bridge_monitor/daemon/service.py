@@ -278,7 +278,13 @@ def _log_problems(problems: Iterable[Problem]) -> None:
 
 
 def _book(configuration: Configuration) -> CallBook:
-    return CallBook(configuration.inventory, configuration.profiles, configuration.provinces, configuration.carriers)
+    return CallBook(
+        configuration.inventory,
+        configuration.profiles,
+        configuration.provinces,
+        configuration.carriers,
+        tls=configuration.tls,
+    )
 
 
 def _ignore(_finished: Finished) -> None:

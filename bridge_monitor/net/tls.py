@@ -117,7 +117,12 @@ def _make_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _what(error: OSError) -> str:
-    return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "not readable"
+    # Of a file that is no PEM at all, OpenSSL has nothing more to say.
+    return (
+        (getattr(error, "reason", None) or "not in PEM form")
+        if isinstance(error, ssl.SSLError)
+        else str(error.strerror)
+    )
 
 
 def indicated_name(name: str) -> str:

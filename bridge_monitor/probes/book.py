@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bridge_monitor.domain import Inventory, Site, Target
-from bridge_monitor.probes.profile import Profile, Route
+from bridge_monitor.probes.profile import Profile, Route, TlsBook
 from bridge_monitor.probes.shapes import CallSite
 
 
@@ -21,6 +21,7 @@ class CallBook:
         profiles: Profiles by name.
         provinces: Overrides by province code.
         carriers: Overrides by carrier name.
+        tls: What TLS peers must show where these say nothing, and for single sites.
     """
 
     def __init__(
@@ -29,7 +30,10 @@ class CallBook:
         profiles: Mapping[str, Profile],
         provinces: Mapping[str, Route],
         carriers: Mapping[str, Route],
+        *,
+        tls: TlsBook | None = None,
     ) -> None:
+        self._tls = tls or TlsBook()
         self.inventory = inventory
         self.profiles = profiles
         self._provinces = provinces
@@ -53,15 +57,20 @@ class CallBook:
         )
 
     def route_of(self, site: Site) -> Route:
-        """Return the site's overrides: what its province says, else its carrier."""
+        """Return the site's overrides: what its province says, else its carrier; of TLS, first what is said of it."""
         merged = self._carriers.get(site.carrier, Route())
         province = self._provinces.get(self.inventory.province_of(site.code))
-        if province is None:
-            return merged
+        if province is not None:
+            merged = self._province_first(merged, province)
+        return self._tls.of(site.code, merged)
+
+    @staticmethod
+    def _province_first(merged: Route, province: Route) -> Route:
         return replace(
             merged,
             proxy=province.proxy or merged.proxy,
             dscp=merged.dscp if province.dscp is None else province.dscp,
             source=province.source or merged.source,
             credentials=province.credentials or merged.credentials,
+            tls=province.tls or merged.tls,
         )

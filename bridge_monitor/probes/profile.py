@@ -7,7 +7,7 @@ parses into them) nor place calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -139,3 +139,24 @@ class Route:
     source: str | None = None
     credentials: str | None = None
     tls: TlsSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsBook:
+    """What TLS peers must show, and what we show them: a site's word goes before its province's and its carrier's.
+
+    Attributes:
+        default: Where nobody says otherwise.
+        sites: By code of the site.
+    """
+
+    default: TlsSettings = field(default_factory=TlsSettings)
+    sites: Mapping[str, TlsSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, site: str, route: Route) -> Route:
+        """Return the site's overrides with what holds for it."""
+        tls = self.sites.get(site) or route.tls or self.default
+        return route if tls == (route.tls or _USUAL_TLS) else replace(route, tls=tls)
+
+
+_USUAL_TLS: Final = TlsSettings()

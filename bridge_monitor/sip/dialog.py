@@ -286,8 +286,9 @@ def next_hop(route_set: tuple[str, ...], target: str, fallback: Address) -> Addr
 
     Names aren't resolved here, and nothing can be sent to 0.0.0.0, which some rooms put into Contact.
 
-    A dialog stays on the transport that its INVITE went over, unless that was a stream and the hop names another; from
-    TLS it never goes to anything else.
+    A dialog begun over UDP stays there: what has reached the room will reach it again. One begun over TCP goes where
+    the hop says, UDP where it says nothing (RFC 3263 §4.1), but for the place that its INVITE went to. One begun over
+    TLS stays on TLS.
     """
     uri = SipUri.parse(parse_name_addr(route_set[0], "Route").uri if route_set else target)
     if not _is_ipv4(uri.host):
@@ -301,9 +302,9 @@ def _stream_hop(uri: SipUri, fallback: StreamAddress) -> Address:
     named = uri.transport if uri.scheme == "sips" or uri.parameter("transport") else ""
     secure = fallback.transport == "tls"
     if named not in DEFAULT_PORTS or (secure and named != "tls"):
-        if secure or (uri.host, uri.port or 5060) == (fallback[0], fallback[1]):
-            return fallback  # the connection that we have: no other place is known to speak this transport
-        named = fallback.transport
+        if secure or named or (uri.host, uri.port or 5060) == (fallback[0], fallback[1]):
+            return fallback  # the connection that we have
+        named = "udp"
     port = uri.port or DEFAULT_PORTS[named]
     if named == "udp":
         return uri.host, port
