@@ -38,7 +38,12 @@ class Peer(NamedTuple):
     @property
     def is_there(self) -> bool:
         """Whether it is installed."""
-        return Path(self.program).exists() if "/" in self.program else shutil.which(self.program) is not None
+        return self.file is not None if "/" in self.program else shutil.which(self.program) is not None
+
+    @property
+    def file(self) -> Path | None:
+        """Where it is, if it is given as a path, which may be a pattern: some folders have the architecture's name."""
+        return next(iter(sorted(Path("/").glob(self.program[1:]))), None)
 
 
 # The name in @pytest.mark.peer(name), and what it stands for; scripts/test installs the same packages.
@@ -50,6 +55,8 @@ PEERS: Final = {
     "linphone": Peer("lp-auto-answer", "linphone-cli"),
     "irtt": Peer("irtt", "irtt"),
     "tshark": Peer("tshark", "tshark"),
+    "openssl": Peer("openssl", "openssl"),
+    "kamailio-tls": Peer("/usr/lib/*/kamailio/modules/tls.so", "kamailio-tls-modules"),
     "nft": Peer("nft", "nftables"),
     "ip": Peer("ip", "iproute2"),
     "promtool": Peer("promtool", "prometheus"),

@@ -9,7 +9,8 @@ import pytest
 
 from bridge_monitor.domain import Advisory, Grade, Outcome
 from bridge_monitor.net.engine.plan import INVALID_REASONS
-from bridge_monitor.probes.judge import grade_of, judge_status
+from bridge_monitor.net.tls import REASONS
+from bridge_monitor.probes.judge import grade_of, judge_connection, judge_status
 from bridge_monitor.sim import faults
 
 Rows = list[dict[str, str]]
@@ -83,6 +84,22 @@ class TestFinalResponses:
         for row in documented_responses:
             reason = "status_<code>" if row["reason"] == f"status_{row['status']}" else row["reason"]
             assert (row["outcome"], reason) in situations, row
+
+
+class TestConnections:
+    def test_each_reason_of_tls_is_documented_and_none_else(self, documented_outcomes: Rows) -> None:
+        documented = [row["reason"] for row in documented_outcomes if row["outcome"] == Outcome.TLS_FAILED]
+        assert documented == list(REASONS)
+
+    @pytest.mark.parametrize(
+        "reason", ["connection_refused", "no_route_to_host", "connection_lost", "connect_timeout", *REASONS]
+    )
+    def test_a_connection_that_failed_has_its_documented_outcome(self, reason: str, documented_outcomes: Rows) -> None:
+        (row,) = [row for row in documented_outcomes if row["reason"] == reason]
+        assert judge_connection(reason) == (row["outcome"], reason)
+
+    def test_an_icmp_error_is_unreachable(self) -> None:
+        assert judge_connection("icmp") == (Outcome.UNREACHABLE, "icmp")
 
 
 class TestInvalidMeasurements:

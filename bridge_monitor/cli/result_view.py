@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge_monitor.cli.level_view import level_line
-from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult, TriedHop
+from bridge_monitor.domain import Evidence, Grade, LadderStep, MediaResult, ProbeResult, TlsResult, TriedHop
 from bridge_monitor.domain.wording import (
     Lang,
     advisory_step,
@@ -38,6 +38,7 @@ STYLES: Final = {
 _LABELS: Final[dict[str, tuple[str, str]]] = {
     "resolve": ("phân giải tên", "name resolved"),
     "connect": ("kết nối", "connected"),
+    "tls": ("bắt tay TLS", "TLS agreed on"),
     "trying": ("tiếp nhận (100)", "trying (100)"),
     "ringing": ("đổ chuông (18x)", "ringing (18x)"),
     "answer": ("trả lời (200)", "answered (200)"),
@@ -60,6 +61,10 @@ _LABELS: Final[dict[str, tuple[str, str]]] = {
     "frames": ("khung hình", "frames"),
     "frames_lost": ("mất {lost} trong {expected} ({ratio})", "{lost} of {expected} lost ({ratio})"),
     "frame_rate": ("{rate:.1f} khung hình/giây", "{rate:.1f} frames/s"),
+    "verified_authority": ("chứng thư hợp lệ", "certificate verified"),
+    "verified_pin": ("đúng chứng thư đã ghim", "the pinned certificate"),
+    "verified_no": ("KHÔNG kiểm tra chứng thư", "certificate NOT verified"),
+    "expires": ("hết hạn", "expires"),
     "not_measured": ("không đo được", "not measured"),
     "again": ("gửi lại", "retransmission"),
     "us": ("ta", "us"),
@@ -110,6 +115,8 @@ def result_panel(result: ProbeResult, lang: Lang, name: str = "") -> RenderableT
         facts.add_row(label("hops", lang), "\n".join(_hop(hop, lang) for hop in result.hops))
     if result.invalid:
         facts.add_row(label("why_invalid", lang), ", ".join(invalid_text(reason, lang) for reason in result.invalid))
+    if result.tls:
+        facts.add_row("TLS", _certificate(result.tls, lang))
     for advisory in result.advisories:
         facts.add_row(label("advisory", lang), _advice(advisory, lang))
     parts: list[RenderableType] = [head, facts, Text(), _phases(result, lang)]
@@ -144,6 +151,16 @@ def ladder(evidence: Evidence, lang: Lang) -> RenderableType:
 def _hop(hop: TriedHop, lang: Lang) -> str:
     host = f"[{hop.host}]" if ":" in hop.host else hop.host
     return f"{hop.transport} {host}:{hop.port}: {hop.failed or label('answered', lang)}"
+
+
+def _certificate(tls: TlsResult, lang: Lang) -> Text:
+    """Return what was agreed on; that a certificate was judged by nothing is said aloud."""
+    key = f"verified_{tls.verified}"
+    verified = label(key, lang) if key in _LABELS else printable(tls.verified)
+    line = Text(f"{printable(tls.version)}, ").append(verified, style="yellow" if tls.verified == "no" else "default")
+    if tls.expires_at is not None:
+        line.append(f", {label('expires', lang)} {tls.expires_at:%Y-%m-%d}")
+    return line
 
 
 def _advice(advisory: str, lang: Lang) -> Text:

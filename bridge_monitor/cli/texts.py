@@ -35,8 +35,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "this version can't place calls of kind {kind}; there are: {known}",
     ),
     "not_callable": (
-        "phiên bản này chưa gọi được {target}: chỉ gọi SIP không mã hóa qua UDP, tới tên miền hoặc địa chỉ IPv4",
-        "this version can't call {target}: it calls SIP in the clear over UDP, to a name or an IPv4 address",
+        "phiên bản này chưa gọi được {target}: chỉ gọi SIP qua UDP, TCP hoặc TLS, tới tên miền hoặc địa chỉ IPv4",
+        "this version can't call {target}: it calls SIP over UDP, TCP or TLS, to a name or an IPv4 address",
     ),
     "refused_outside_window": (
         "ngoài thời gian kiểm tra đường truyền; `bridge-monitor check-config` cho biết khi nào được gọi",

@@ -11,7 +11,7 @@ from typing import Final
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.probes import CALLABLE_SCHEMES
-from bridge_monitor.sip import SipUri
+from bridge_monitor.sip import DEFAULT_PORTS, SipUri
 
 SCHEMES: Final = ("sip:", "sips:", "whip+https:", "janus+https:", "json+https:")
 
@@ -35,17 +35,19 @@ class Endpoint:
         scheme: Its scheme, lower case, without the colon.
         host: Its host; an IPv6 address in brackets.
         port: Its port, or None.
-        transport: Its ``transport`` parameter, lower case, or empty (RFC 3261 §19.1.1).
+        transport: The transport it asks for (`sip.SipUri.transport`); empty where that is none.
     """
 
     scheme: str
     host: str
     port: int | None
-    transport: str = ""
+    transport: str = "udp"
 
     def callable_by(self, kind: str) -> bool:
-        """Return whether profiles of this kind can call it in this version: over UDP and IPv4."""
-        return self.scheme in CALLABLE_SCHEMES[kind] and self.transport in {"", "udp"} and not self.host.startswith("[")
+        """Return whether profiles of this kind can call it in this version: over UDP, TCP or TLS, and IPv4."""
+        return (
+            self.scheme in CALLABLE_SCHEMES[kind] and self.transport in DEFAULT_PORTS and not self.host.startswith("[")
+        )
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -74,7 +76,7 @@ def _parse_sip(text: str) -> Endpoint | None:
         return None
     if uri.headers:  # they would be headers of the call (RFC 3261 §19.1.1), which is ours to write
         return None
-    return Endpoint(uri.scheme, uri.host, uri.port, (uri.parameter("transport") or "").lower())
+    return Endpoint(uri.scheme, uri.host, uri.port, uri.transport)
 
 
 def _parse_web(text: str) -> Endpoint | None:

@@ -6,7 +6,7 @@ Owns the order of reading and what makes up a `Configuration`; the files' conten
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from bridge_monitor.domain import Contact, Event, Inventory
 from bridge_monitor.domain.wording import Lang
 from bridge_monitor.errors import ConfigError, Problem
 from bridge_monitor.net.dns_client import DnsSettings
-from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes import Profile, Route, TlsBook
 from bridge_monitor.probes.book import CallBook
 from bridge_monitor.probes.reference import Reference
 from bridge_monitor.schedule import CapSet, Intervals
@@ -45,6 +45,7 @@ class Configuration:
         vantage: The place that calls are made from.
         reference: The responders beyond our uplink, if there are any.
         credentials: Our accounts at rooms and proxies.
+        tls: What TLS peers must show, and what we show them, where no province or carrier says otherwise.
         warnings: What may be a slip, but doesn't keep the files from being used.
         folder: Where all this was read from.
     """
@@ -65,11 +66,12 @@ class Configuration:
     warnings: tuple[Problem, ...]
     folder: Path
     credentials: tuple[WrittenAccount, ...] = ()
+    tls: TlsBook = field(default_factory=TlsBook)
 
     def call_book(self) -> CallBook:
         """Return how each site is called."""
         accounts = [entry.account for entry in self.credentials]
-        return CallBook(self.inventory, self.profiles, self.provinces, self.carriers, accounts)
+        return CallBook(self.inventory, self.profiles, self.provinces, self.carriers, accounts, tls=self.tls)
 
 
 def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
@@ -115,4 +117,5 @@ def load(folder: Path, *, now: datetime, lang: Lang = "en") -> Configuration:
         warnings=problems.warnings(),
         folder=folder,
         credentials=the_settings.credentials,
+        tls=the_settings.tls,
     )

@@ -159,15 +159,15 @@ _VALUES: Final = {
     ),
     "bad_proxy": Message(
         "'{path}' is '{value}', no proxy that can be used in this version",
-        "write a SIP URI over UDP and IPv4, such as sip:192.0.2.1:5060",
+        "write a SIP URI over UDP, TCP or TLS and IPv4, such as sip:192.0.2.1:5060",
         "'{path}' là '{value}', không phải proxy dùng được trong phiên bản này",
-        "ghi SIP URI qua UDP và IPv4, ví dụ sip:192.0.2.1:5060",
+        "ghi SIP URI qua UDP, TCP hoặc TLS và IPv4, ví dụ sip:192.0.2.1:5060",
     ),
     "bad_responder": Message(
         "'{path}' is '{value}', no responder that can be called in this version",
-        "write its SIP URI over UDP and IPv4, such as sip:echo@203.0.113.7 (docs/responder.md)",
+        "write its SIP URI over UDP, TCP or TLS and IPv4, such as sip:echo@203.0.113.7 (docs/responder.md)",
         "'{path}' là '{value}', không phải responder gọi được trong phiên bản này",
-        "ghi SIP URI của nó qua UDP và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
+        "ghi SIP URI của nó qua UDP, TCP hoặc TLS và IPv4, ví dụ sip:echo@203.0.113.7 (docs/responder.md)",
     ),
     "bad_zone": Message(
         "'{path}' is '{value}', no known time zone",
@@ -325,4 +325,44 @@ _SETTINGS: Final = {
     ),
 }
 
-MESSAGES: Final = _YAML | _VALUES | _EVENT | _SETTINGS
+_TLS: Final = {
+    "bad_fingerprint": Message(
+        "'{path}' is '{value}', no SHA-256 fingerprint",
+        "write its 64 hexadecimal digits, as `openssl x509 -noout -fingerprint -sha256` shows them",
+        "'{path}' là '{value}', không phải dấu vân tay SHA-256",
+        "ghi 64 chữ số thập lục phân của nó, như `openssl x509 -noout -fingerprint -sha256` cho thấy",
+    ),
+    "tls_contradiction": Message(
+        "'{path}' has {ways}, each of which alone says how a certificate is judged",
+        "keep one: ca_file (an authority of your own), pins (the certificate itself), or verify: false (by nothing)",
+        "'{path}' có {ways}, mà mỗi khóa tự nó đã quy định cách kiểm tra chứng thư",
+        "giữ một khóa: ca_file (cơ quan cấp riêng), pins (chính chứng thư đó), hoặc verify: false (không kiểm tra)",
+    ),
+    "tls_unverified": Message(
+        "'{path}' is false: whoever answers there is taken for the right one",
+        "pin the certificate's fingerprint with pins, or name its authority with ca_file",
+        "'{path}' là false: bất cứ ai trả lời ở đó đều được coi là đúng",
+        "ghim dấu vân tay của chứng thư bằng pins, hoặc ghi cơ quan cấp bằng ca_file",
+        warning=True,
+    ),
+    "key_without_certificate": Message(
+        "'{path}' names a key, but no certificate stands beside it",
+        "add certificate: with its PEM file, or remove the key",
+        "'{path}' ghi khóa bí mật, nhưng không có certificate bên cạnh",
+        "thêm certificate: kèm tệp PEM của nó, hoặc bỏ khóa này",
+    ),
+    "open_tls_key": Message(
+        "'{path}': others may read the key in {file}",
+        "take that right away: chmod 600 {file}",
+        "'{path}': người khác đọc được khóa bí mật trong {file}",
+        "bỏ quyền đó: chmod 600 {file}",
+    ),
+    "tls_file": Message(
+        "'{path}' can't be used: {error}",
+        "name a PEM file that this user may read, relative to this folder",
+        "'{path}' không dùng được: {error}",
+        "ghi một tệp PEM mà người dùng này đọc được, tính từ thư mục này",
+    ),
+}
+
+MESSAGES: Final = _YAML | _VALUES | _EVENT | _SETTINGS | _TLS

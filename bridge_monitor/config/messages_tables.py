@@ -186,9 +186,9 @@ _SITES: Final = {
     ),
     "not_callable": Message(
         "profile '{profile}' (kind {kind}) can't call '{endpoint}' in this version",
-        "give a sip: endpoint over UDP and IPv4, or write none in column probe",
+        "give a sip: or sips: endpoint over UDP, TCP or TLS and IPv4, or write none in column probe",
         "mẫu kiểm tra '{profile}' (loại {kind}) chưa gọi được '{endpoint}' trong phiên bản này",
-        "ghi endpoint sip: qua UDP và IPv4, hoặc ghi none ở cột probe",
+        "ghi endpoint sip: hoặc sips: qua UDP, TCP hoặc TLS và IPv4, hoặc ghi none ở cột probe",
     ),
     "unknown_profile": Message(
         "profile '{profile}' is not configured",

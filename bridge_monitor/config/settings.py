@@ -18,12 +18,14 @@ from bridge_monitor.config.credentials import WrittenAccount, check_credentials,
 from bridge_monitor.config.documents import Document, KeyPath, Strict, fit, read_document
 from bridge_monitor.config.problems import Problems, guess_name, listing
 from bridge_monitor.config.references import Known
+from bridge_monitor.config.tls import MainTlsKeys, TlsKeys, TlsReader, overridden
 from bridge_monitor.diagnosis import Confirmation
 from bridge_monitor.net.dns_client import RESOLVE_TIMEOUT_SECONDS, DnsSettings
-from bridge_monitor.probes import Profile, Route
+from bridge_monitor.probes import Profile, Route, TlsBook
 from bridge_monitor.probes.reference import USUAL_PROFILE, Reference
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.schedule import Caps, CapSet, Intervals
+from bridge_monitor.sip import TlsSettings
 
 FILE: Final = "bridge_monitor.yaml"
 NOT_TESTABLE: Final = "none"
@@ -94,6 +96,7 @@ class _OverrideKeys(Strict):
     proxy: Annotated[str, BeforeValidator(values.proxy)] | None = None
     dscp: _Dscp | None = None
     source: Annotated[str, BeforeValidator(values.source)] | None = None
+    tls: TlsKeys | None = None
     caps: _CapsKeys = _CapsKeys()
 
 
@@ -140,6 +143,7 @@ class _SettingsKeys(Strict):
     confirmation: _ConfirmationKeys = _ConfirmationKeys()
     reference: _ReferenceKeys | None = None
     credentials: list[Any] = Field(default_factory=list)
+    tls: MainTlsKeys = MainTlsKeys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ class Settings:
         profile_names: All names under ``probes:``, even of profiles with problems.
         default_profile: Profile of sites that name none.
         credentials: Our accounts at rooms and proxies.
+        tls: What TLS peers must show, and what we show them, where no province or carrier says otherwise.
         file: The file's name as the operator gave it.
         line: Gives the line of a key.
     """
@@ -189,6 +194,7 @@ class Settings:
     confirmation: Confirmation = field(default_factory=Confirmation)
     reference: Reference = field(default_factory=Reference)
     credentials: tuple[WrittenAccount, ...] = ()
+    tls: TlsBook = field(default_factory=TlsBook)
     vantage: str = "centre"
     file: str = FILE
     line: Callable[[KeyPath], int] = lambda _path: 1
@@ -210,6 +216,8 @@ def check_settings(settings: Settings, known: Known, problems: Problems) -> None
     for name in settings.carriers:
         known.check_carrier(problems, settings.file, settings.line(("carriers", name)), name)
     check_credentials(settings.credentials, settings.file, settings.line, known, problems)
+    for code in settings.tls.sites:
+        known.check_site(problems, settings.file, settings.line(("tls", "sites", code)), code)
 
 
 class _Reader:
@@ -228,6 +236,8 @@ class _Reader:
         self._check_known(("default_profile",), default, names)
         listen = keys.listen
         profiles = {name: self._profile(name, probe, tiers) for name, probe in keys.probes.items()}
+        tls = TlsReader(keys.tls, folder, self._note)
+        book = tls.book()
         return Settings(
             tiers=tiers,
             profile_names=names,
@@ -235,8 +245,8 @@ class _Reader:
             profiles=MappingProxyType(profiles),
             caps=self._caps(),
             intervals=self._intervals(tiers),
-            provinces=MappingProxyType({code: _route(override) for code, override in keys.provinces.items()}),
-            carriers=MappingProxyType({name: _route(override) for name, override in keys.carriers.items()}),
+            provinces=_routes(keys.provinces, overridden(tls, "provinces", keys.provinces)),
+            carriers=_routes(keys.carriers, overridden(tls, "carriers", keys.carriers)),
             listen=Listen(
                 *listen.http,
                 *listen.sip,
@@ -245,8 +255,9 @@ class _Reader:
             ),
             dns=DnsSettings(keys.dns.servers, keys.dns.timeout),
             confirmation=self._confirmation(),
-            reference=self._reference(profiles, names),
+            reference=replace(self._reference(profiles, names), tls=book.default),
             credentials=read_credentials(self._document, self._problems, folder),
+            tls=book,
             vantage=keys.vantage,
             file=self._document.file,
             line=self._document.line,
@@ -375,6 +386,10 @@ class _Reader:
             if profile.kind != "sip":
                 self._note(path, "silent_reference", profile=profile.name, kind=profile.kind)
         return Reference(MappingProxyType(keys.responders), profile, keys.bad_after, keys.good_after)
+
+
+def _routes(overrides: Mapping[str, _OverrideKeys], tls: Mapping[str, TlsSettings]) -> Mapping[str, Route]:
+    return MappingProxyType({name: replace(_route(keys), tls=tls.get(name)) for name, keys in overrides.items()})
 
 
 def _route(keys: _OverrideKeys) -> Route:

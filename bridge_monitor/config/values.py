@@ -26,6 +26,7 @@ _CLOCK: Final = re.compile(r"[0-9]{1,2}:[0-9]{2}", re.ASCII)
 _LISTEN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", re.ASCII)
 _DNS_SERVER: Final = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::([0-9]{1,5}))?", re.ASCII)
 _PORTS: Final = re.compile(r"([0-9]{4,5}) ?[-–] ?([0-9]{4,5})", re.ASCII)
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # Class selectors and assured forwarding: RFC 2474 §4.2.2, RFC 2597 §6; EF: RFC 3246; DF: RFC 2474 §4.1.
 _DSCP: Final = (
     {"DF": 0, "EF": 46}
@@ -143,7 +144,7 @@ def dns_server(value: Any) -> tuple[str, int]:
 
 
 def proxy(value: Any) -> str:
-    """Return the SIP URI of a proxy that this version can use: UDP over IPv4."""
+    """Return the SIP URI of a proxy that this version can use: over IPv4."""
     text = _text(value)
     try:
         usable = parse_endpoint(text).callable_by("sip")
@@ -164,6 +165,14 @@ def responder(value: Any) -> str:
     if not usable:
         raise ValueError("bad_responder")
     return text
+
+
+def fingerprint(value: Any) -> str:
+    """Return a SHA-256 fingerprint as plain lower-case hexadecimal; openssl's colons may stand in it."""
+    digits = _text(value).lower().replace(":", "")
+    if not _FINGERPRINT.fullmatch(digits):
+        raise ValueError("bad_fingerprint")
+    return digits
 
 
 def zone(value: Any) -> ZoneInfo:

@@ -18,6 +18,7 @@ from bridge_monitor.domain.results import (
     RttSource,
     SipStatus,
     Target,
+    TlsResult,
     TriedHop,
 )
 from bridge_monitor.domain.secret import Secret
@@ -52,6 +53,7 @@ __all__ = [
     "Snapshot",
     "SweepProgress",
     "Target",
+    "TlsResult",
     "TriedHop",
     "Window",
     "time_ordered_id",

@@ -50,7 +50,10 @@ NAME_SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = Mapping
                 "bản ghi NAPTR chỉ nêu kiểu truyền mà phiên bản này không gọi được",
                 "its NAPTR records name only transports that this version can't call",
             ),
-            Text("thêm bản ghi cho SIP qua UDP (SIP+D2U)", "add a record for SIP over UDP (SIP+D2U)"),
+            Text(
+                "thêm bản ghi cho SIP qua UDP, TCP hoặc TLS (SIP+D2U, SIP+D2T, SIPS+D2T)",
+                "add a record for SIP over UDP, TCP or TLS (SIP+D2U, SIP+D2T, SIPS+D2T)",
+            ),
         ),
         (Outcome.LOCAL_FAULT, "resolver_timeout"): Situation(
             Owner.OURS,

@@ -119,6 +119,21 @@ class TriedHop:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsResult:
+    """What was agreed on with a peer over TLS.
+
+    Attributes:
+        version: ``TLSv1.2`` or ``TLSv1.3``.
+        verified: What its certificate was judged by: ``authority`` (with its name, RFC 5922 §7), ``pin``, or ``no``.
+        expires_at: When its certificate's validity ends, UTC; None if it can't be read.
+    """
+
+    version: str
+    verified: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """What we received, by RTP sequence numbers from the first to the last packet received (RFC 3550 A.3, A.8).
 
@@ -217,6 +232,7 @@ class ProbeResult:
         invalid: Reasons why the measurement is not to be believed, each our own fault (DESIGN rule 2).
         advisories: What the room's technician should know (`Advisory`, in its order); never evidence against the line.
         hops: Where the request was sent, in order, where a name led to it; none for a numeric host.
+        tls: What was agreed on over TLS; None where the call didn't go over it.
     """
 
     id: str
@@ -236,6 +252,7 @@ class ProbeResult:
     invalid: tuple[str, ...] = ()
     advisories: tuple[str, ...] = ()
     hops: tuple[TriedHop, ...] = ()
+    tls: TlsResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result's one plain serialised form: JSON types only, keys as in the issue and the README."""
@@ -247,7 +264,7 @@ class ProbeResult:
             "profile": self.profile,
             "vantage": self.vantage,
             "call_id": self.call_id,
-            "started_at": self.started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "started_at": _instant(self.started_at),
             "duration_seconds": self.duration_seconds,
             "outcome": str(self.outcome),
             "reason": self.reason,
@@ -258,6 +275,7 @@ class ProbeResult:
             "invalid": list(self.invalid),
             "advisories": [str(name) for name in self.advisories],
             "hops": [asdict(hop) for hop in self.hops],
+            "tls": _tls_to_dict(self.tls) if self.tls else None,
         }
 
     @classmethod
@@ -289,7 +307,21 @@ class ProbeResult:
             invalid=tuple(plain["invalid"]),
             advisories=tuple(plain.get("advisories", ())),
             hops=tuple(_known(TriedHop, hop) for hop in plain.get("hops", ())),
+            tls=_tls_from_dict(plain["tls"]) if plain.get("tls") else None,
         )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _tls_to_dict(tls: TlsResult) -> dict[str, Any]:
+    return {**asdict(tls), "expires_at": _instant(tls.expires_at) if tls.expires_at else None}
+
+
+def _tls_from_dict(plain: Mapping[str, Any]) -> TlsResult:
+    expires = plain["expires_at"]
+    return _known(TlsResult, {**plain, "expires_at": datetime.fromisoformat(expires) if expires else None})
 
 
 def _media_to_dict(stream: MediaResult) -> dict[str, Any]:

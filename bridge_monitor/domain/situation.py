@@ -1,6 +1,6 @@
 """What one way to end is: what it means, whose it is, what to do next, in Vietnamese and English.
 
-Owns the shapes; the situations themselves stand in `domain.situations`.
+Owns the shapes; the situations themselves stand in `domain.situations` and the tables that it joins.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from bridge_monitor.domain.connections import CONNECTIONS
 from bridge_monitor.domain.name_situations import NAME_SITUATIONS
 from bridge_monitor.domain.results import Outcome
 from bridge_monitor.domain.situation import Lang, Owner, Situation, Text
@@ -261,11 +262,7 @@ SITUATIONS: Final[Mapping[tuple[Outcome, str | None], Situation]] = MappingProxy
                 "switch on Digest with MD5, SHA-256 or SHA-512-256 (qop=auth), or let test calls in without an account",
             ),
         ),
-        (Outcome.TLS_FAILED, None): Situation(
-            Owner.PROVINCE,
-            Text("không lập được kênh TLS, hoặc chứng thư không hợp lệ", "TLS failed, or its certificate is not valid"),
-            Text("gia hạn chứng thư; kiểm tra tên và ngày", "renew the certificate; check names and dates"),
-        ),
+        **CONNECTIONS,
         (Outcome.NO_MEDIA, None): Situation(
             Owner.CARRIER,
             Text("trả lời nhưng không có âm thanh chiều nào", "answered, but no RTP either way"),

@@ -21,6 +21,9 @@ from bridge_monitor.sip.location import FAULTS, Answer, Hop, Lack, Location, Mea
 FAILED_SECONDS: Final = 60.0
 """A host that has failed is asked last for so long, unless it said itself when to come again."""
 
+CALLABLE: Final = Means(("udp", "tcp", "tls"))
+"""What this version can call."""
+
 _LONGEST_FAILED: Final = 3600.0
 _LONGEST_KEPT: Final = 3600.0
 _LONGEST_ABSENCE: Final = 300.0  # what isn't there yet is what somebody is just mending
@@ -58,7 +61,7 @@ class Names:
         self,
         settings: DnsSettings = DnsSettings(),  # noqa: B008 - frozen
         *,
-        means: Means = Means(),  # noqa: B008 - a tuple of tuples
+        means: Means = CALLABLE,
         client: Asks | None = None,
         hosts: HostsFile | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Joins sans-I/O SIP user agents to UDP sockets and the event loop.
+"""Joins sans-I/O SIP user agents to UDP sockets (and to the streams of `net.sip_streams`) and the event loop.
 
 Owns sockets, the one timer of each agent and who is told of which event; must not know what a call is for.
 """
@@ -20,11 +20,13 @@ from bridge_monitor.net.alarms import GRAIN_SECONDS, Alarms
 from bridge_monitor.net.channel import CallChannel, WireTap
 from bridge_monitor.net.clock import token
 from bridge_monitor.net.polling import PacedReader
+from bridge_monitor.net.sip_streams import Connected, SipStreams
 from bridge_monitor.sip import (
     Address,
     ByeCompleted,
     Ended,
     Rejected,
+    StreamAddress,
     TimedOut,
     TransportFailed,
     UserAgent,
@@ -44,6 +46,9 @@ _CONTROL_BYTES: Final = 256
 _TIMESPEC: Final = struct.Struct("=qq")
 _DROPS: Final = struct.Struct("=I")
 _CLOSING: Final = (ByeCompleted, Ended, Rejected, TimedOut, TransportFailed)
+
+_WITHOUT_TCP_SECONDS: Final = 600.0
+_MOST_REMEMBERED: Final = 20_000
 
 OnClosed = Callable[[str], None]
 """Called with the Call-ID of each call that is over, also one that nobody waits for any more."""
@@ -106,6 +111,8 @@ class SipUdp:
         self._dropped = 0
         self.overflowed_at = float("-inf")
         self.local_errors: dict[Address, str] = {}
+        self._streams: SipStreams | None = None
+        self._dscp = dscp
         self._channels: dict[str, CallChannel] = {}
         self._unclaimed: list[tuple[str, float, Address, bytes]] = []
         self._backlog: deque[tuple[bytes, Address]] = deque()
@@ -148,8 +155,14 @@ class SipUdp:
                 self._on_closed(event.call_id)
         self._arm()
 
+    async def connect(self, address: StreamAddress) -> Connected:
+        """Have a connection to send to ``address`` over; see `SipStreams.connect`."""
+        return await self._all_streams().connect(address)
+
     def close(self) -> None:
-        """Close the socket; nothing is sent any more."""
+        """Close the socket and every connection; nothing is sent any more."""
+        if self._streams is not None:
+            self._streams.close()
         self._alarms.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -230,7 +243,17 @@ class SipUdp:
                     self.agent.transport_failed(destination, self.now())
         return True
 
+    def _all_streams(self) -> SipStreams:
+        if self._streams is None:
+            self._streams = SipStreams(
+                self.agent, self.local, self.flush, dscp=self._dscp, local_errors=self.local_errors
+            )
+        return self._streams
+
     def _send(self, data: bytes, destination: Address) -> None:
+        if isinstance(destination, StreamAddress):
+            self._all_streams().send(data, destination)
+            return
         if self._backlog:
             self._backlog.append((data, destination))
             return
@@ -299,6 +322,7 @@ class SipStack:
         self._on_closed = on_closed
         self._on_late = on_late
         self._agents: dict[tuple[str, int], SipUdp] = {}
+        self._without_tcp: dict[Address, float] = {}
 
     def towards(self, destination: Address, *, source: str | None = None, dscp: int = 24) -> SipUdp:
         """Return the user agent whose address the destination will see.
@@ -313,6 +337,16 @@ class SipStack:
             port = self._port if all(known[0] != host for known in self._agents) else 0
             self._agents[key] = SipUdp(host, port, dscp=dscp, on_closed=self._on_closed, on_late=self._on_late)
         return self._agents[key]
+
+    def note_without_tcp(self, destination: Address) -> None:
+        """Keep in mind for a while that no stream is to be had there for what is too large for a datagram."""
+        if len(self._without_tcp) >= _MOST_REMEMBERED:
+            self._without_tcp.clear()
+        self._without_tcp[destination] = asyncio.get_running_loop().time() + _WITHOUT_TCP_SECONDS
+
+    def may_have_tcp(self, destination: Address) -> bool:
+        """Return whether it is worth trying."""
+        return self._without_tcp.get(destination, 0.0) <= asyncio.get_running_loop().time()
 
     def has_overflowed_since(self, since: float) -> bool:
         """Return whether a socket was seen to have dropped datagrams since loop time ``since``: answers may be lost."""

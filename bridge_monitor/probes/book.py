@@ -12,7 +12,7 @@ from functools import cached_property
 from bridge_monitor.domain import Inventory, Site, Target
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.probes.keyring import Account, Keyring
-from bridge_monitor.probes.profile import Profile, Route
+from bridge_monitor.probes.profile import Profile, Route, TlsBook
 from bridge_monitor.probes.shapes import CallSite
 from bridge_monitor.sip import NO_CREDENTIALS, Credentials, SipUri
 
@@ -26,6 +26,7 @@ class CallBook:
         provinces: Overrides by province code.
         carriers: Overrides by carrier name.
         accounts: Our accounts at rooms and proxies.
+        tls: What TLS peers must show where these say nothing, and for single sites.
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class CallBook:
         provinces: Mapping[str, Route],
         carriers: Mapping[str, Route],
         accounts: Iterable[Account] = (),
+        *,
+        tls: TlsBook | None = None,
     ) -> None:
+        self._tls = tls or TlsBook()
         self.inventory = inventory
         self.profiles = profiles
         self._provinces = provinces
@@ -61,16 +65,21 @@ class CallBook:
         )
 
     def route_of(self, site: Site) -> Route:
-        """Return the site's overrides: what its province says, else its carrier."""
+        """Return the site's overrides: what its province says, else its carrier; of TLS, first what is said of it."""
         merged = self._carriers.get(site.carrier, Route())
         province = self._provinces.get(self.inventory.province_of(site.code))
-        if province is None:
-            return merged
+        if province is not None:
+            merged = self._province_first(merged, province)
+        return self._tls.of(site.code, merged)
+
+    @staticmethod
+    def _province_first(merged: Route, province: Route) -> Route:
         return replace(
             merged,
             proxy=province.proxy or merged.proxy,
             dscp=merged.dscp if province.dscp is None else province.dscp,
             source=province.source or merged.source,
+            tls=province.tls or merged.tls,
         )
 
     def credentials_of(self, site: Site) -> Credentials:

@@ -16,8 +16,9 @@ from bridge_monitor.net.channel import WireTap
 from bridge_monitor.net.engine import CapturedPacket, StreamPlan, VideoPlan
 from bridge_monitor.net.engine.plan import SOCKET_OVERFLOW
 from bridge_monitor.net.names import NameNotFoundError
+from bridge_monitor.net.sip_streams import NotConnectedError
 from bridge_monitor.probes.advice import advise
-from bridge_monitor.probes.judge import Verdict, judge_answered
+from bridge_monitor.probes.judge import Verdict, judge_answered, judge_connection
 from bridge_monitor.probes.legs import Legs
 from bridge_monitor.probes.media import media_result
 from bridge_monitor.probes.shapes import CallSite, Equipment, Finished
@@ -94,6 +95,8 @@ class SipCall:
             await self._break_off()
         except NameNotFoundError as error:
             story.conclude(Outcome.NAME_NOT_FOUND, error.reason)
+        except NotConnectedError as error:
+            story.conclude(*judge_connection(error.reason))
         except LocalFaultError as error:
             story.conclude(Outcome.LOCAL_FAULT, error.reason)
             await self._break_off()
@@ -310,6 +313,7 @@ class SipCall:
             invalid=tuple(dict.fromkeys(invalid)),
             advisories=() if invalid else self._advisories(verdict),
             hops=self._signalling.hops,
+            tls=story.tls,
         )
         return Finished(result, lambda: self._evidence(result.id), story.stream, packets, story.video)
 

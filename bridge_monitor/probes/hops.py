@@ -26,13 +26,14 @@ class Hops:
         named: Whether they came of a name; else there is but one, and nothing is noted of it.
     """
 
-    __slots__ = ("_deadline", "_heard", "_names", "_spare", "current", "named", "seconds", "tried")
+    __slots__ = ("_deadline", "_heard", "_names", "_spare", "_transport", "current", "named", "seconds", "tried")
 
     def __init__(self, names: Names, hops: Sequence[Hop], *, seconds: float, named: bool) -> None:
         self._names = names
         self._spare = hops[1:]
         self._deadline: float | None = None
         self._heard = False
+        self._transport: str | None = None
         self.current = hops[0]
         self.seconds = seconds
         self.named = named
@@ -76,7 +77,12 @@ class Hops:
         if not self._spare or self._deadline is None or now >= self._deadline:
             return False
         self.current, *self._spare = self._spare
+        self._transport = None
         return True
+
+    def note_transport(self, transport: str) -> None:
+        """Note that the request goes to the current one over another transport than the name said."""
+        self._transport = transport
 
     @property
     def is_silent(self) -> bool:
@@ -86,4 +92,4 @@ class Hops:
     def _note(self, failed: str | None) -> None:
         hop = self.current
         earlier = self.tried[:-1] if self._heard else self.tried  # it has answered before it failed
-        self.tried = (*earlier, TriedHop(hop.transport, hop.host, hop.port, failed))
+        self.tried = (*earlier, TriedHop(self._transport or hop.transport, hop.host, hop.port, failed))

@@ -10,6 +10,7 @@ from typing import Final
 
 from bridge_monitor.domain import Grade, MediaResult, Outcome
 from bridge_monitor.domain.values import dataclass
+from bridge_monitor.net.tls import REASONS
 from bridge_monitor.probes.media import burst_ratio
 from bridge_monitor.quality import LossCount, Thresholds, grade_call
 from bridge_monitor.rtp.report import StreamReport
@@ -81,6 +82,13 @@ def judge_status(status: int, trouble: str | None = None) -> tuple[Outcome, str 
     if status < 500:
         return Outcome.DECLINED, f"status_{status}"
     return (Outcome.UNAVAILABLE, f"status_{status}") if status < 600 else (Outcome.DECLINED, f"status_{status}")
+
+
+def judge_connection(reason: str) -> tuple[Outcome, str]:
+    """Return the outcome of a call that met an ICMP error, or whose connection could not be had or kept."""
+    if reason in REASONS:
+        return Outcome.TLS_FAILED, reason
+    return Outcome.TIMEOUT if reason == "connect_timeout" else Outcome.UNREACHABLE, reason
 
 
 def grade_of(outcome: Outcome, reason: str | None = None) -> Grade:

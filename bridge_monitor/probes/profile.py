@@ -7,12 +7,13 @@ parses into them) nor place calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Final
 
 from bridge_monitor.domain.values import dataclass
 from bridge_monitor.quality import Thresholds
+from bridge_monitor.sip import TlsSettings
 
 REPORT_WAIT_SECONDS: Final = 15.0
 """The longest a call without an echo goes on until the room's report covers the stream (DESIGN rule 6)."""
@@ -33,7 +34,7 @@ _VIDEO_PEAK: Final = 1.1  # an IDR picture each two seconds: some seconds hold m
 _OPTIONS_BPS: Final = 8_000.0  # one request of less than 1,000 bytes, spread over a second
 
 CALLABLE_SCHEMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"sip": frozenset({"sip"}), "sip-options": frozenset({"sip"})}
+    {"sip": frozenset({"sip", "sips"}), "sip-options": frozenset({"sip", "sips"})}
 )
 """Kinds of profile, and the URI schemes each can call in this version."""
 
@@ -130,8 +131,31 @@ class Route:
         proxy: SIP URI of the outbound proxy (RFC 3261 §8.1.2).
         dscp: DSCP of signalling and media.
         source: Local address that calls leave from.
+        tls: What a peer must show over TLS, and what we show it.
     """
 
     proxy: str | None = None
     dscp: int | None = None
     source: str | None = None
+    tls: TlsSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsBook:
+    """What TLS peers must show, and what we show them: a site's word goes before its province's and its carrier's.
+
+    Attributes:
+        default: Where nobody says otherwise.
+        sites: By code of the site.
+    """
+
+    default: TlsSettings = field(default_factory=TlsSettings)
+    sites: Mapping[str, TlsSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, site: str, route: Route) -> Route:
+        """Return the site's overrides with what holds for it."""
+        tls = self.sites.get(site) or route.tls or self.default
+        return route if tls == (route.tls or _USUAL_TLS) else replace(route, tls=tls)
+
+
+_USUAL_TLS: Final = TlsSettings()

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge_monitor.domain import Target
-from bridge_monitor.probes.profile import Profile, Route
+from bridge_monitor.probes.profile import Profile, Route, TlsBook
 from bridge_monitor.probes.shapes import CallSite
+from bridge_monitor.sip import TlsSettings
 
 LANES: Final = 2
 """Chains of calls to each responder; they overlap, so that no moment lies between two calls."""
@@ -30,12 +31,14 @@ class Reference:
         profile: How each is called.
         bad_after: So many bad calls in a row make a responder bad.
         good_after: So many good ones make it good again.
+        tls: What they must show over TLS, and what we show them.
     """
 
     responders: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     profile: Profile = USUAL_PROFILE
     bad_after: int = 1
     good_after: int = 1
+    tls: TlsSettings = field(default_factory=TlsSettings)
 
     @property
     def calls_at_once(self) -> int:
@@ -50,4 +53,5 @@ class Reference:
     def site_of(self, name: str) -> CallSite:
         """Return how a responder is called."""
         profile = self.profile
-        return CallSite(Target(None, self.responders[name]), profile, Route(), profile.thresholds_for("default"))
+        route = TlsBook(self.tls).of("", Route())
+        return CallSite(Target(None, self.responders[name]), profile, route, profile.thresholds_for("default"))

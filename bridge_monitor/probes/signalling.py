@@ -10,18 +10,24 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from bridge_monitor.domain import LadderStep, Outcome, SipStatus, TriedHop
-from bridge_monitor.errors import LocalProtocolError, SipSyntaxError
+from bridge_monitor.errors import LocalFaultError, LocalProtocolError
 from bridge_monitor.net.channel import CallChannel, WireTap
+from bridge_monitor.net.sip_streams import NotConnectedError
 from bridge_monitor.net.sip_udp import SipUdp
-from bridge_monitor.probes.hops import Hops
-from bridge_monitor.probes.judge import judge_status
+from bridge_monitor.probes import connecting
+from bridge_monitor.probes.hops import LEAST_SHARE_SECONDS, Hops
+from bridge_monitor.probes.judge import judge_connection, judge_status
+from bridge_monitor.probes.redirects import Redirects
 from bridge_monitor.probes.shapes import CallSite, Equipment
 from bridge_monitor.probes.story import Story
 from bridge_monitor.sip import (
+    DATAGRAM_LIMIT,
+    DEFAULT_PORTS,
     Address,
     Answered,
     ByeCompleted,
     Challenged,
+    ConnectionLost,
     DialogRecord,
     Ended,
     Event,
@@ -32,8 +38,10 @@ from bridge_monitor.sip import (
     Rejected,
     SessionChanged,
     SipUri,
+    StreamAddress,
     TimedOut,
     TransportFailed,
+    is_stream,
 )
 from bridge_monitor.sip.location import direct
 
@@ -42,7 +50,8 @@ BYE_PATIENCE_SECONDS: Final = 4.0
 
 _CANCEL_PATIENCE: Final = 2.0
 _LATE_ANSWER_PATIENCE: Final = 33.0  # 64·T1 and a little: then the transaction is over on its own
-_MAX_REDIRECTS: Final = 3
+_SMALL_OFFER: Final = 500
+"""Our header fields take 500 to 700 bytes: with less than this beside them, nothing is near `DATAGRAM_LIMIT`."""
 _LONG: Final = 3600.0
 _NEXT_HOP: Final = "next hop"
 _BYE_NOT_TAKEN: Final = (None, 401, 407)
@@ -72,7 +81,9 @@ class Signalling:
         self._record: DialogRecord | None = None
         self._answered = False
         self._rang = False
-        self._seen: set[str] = set()
+        self._name = ""
+        self._destination: Address | None = None
+        self._redirects = Redirects()
 
     @property
     def ladder(self) -> tuple[LadderStep, ...]:
@@ -95,10 +106,11 @@ class Signalling:
         return self._udp.local[0] if self._udp is not None else ""
 
     async def reach(self, uri: SipUri) -> Address:
-        """Find the address to send to, and our socket towards it.
+        """Find the address to send to, our socket towards it, and the connection that it wants.
 
         Raises:
             NameNotFoundError: The host has no address.
+            NotConnectedError: None of them lets us have a connection.
             ResolverError: Nobody could be asked for it.
             LocalFaultError: There is no way to it from here.
         """
@@ -106,27 +118,32 @@ class Signalling:
         story.begin("resolve", self._equipment.now())
         first = SipUri.parse(proxy) if proxy else uri
         numeric = direct(first)  # what nearly all rooms have: nothing to ask, nothing to wait for
-        found = await names.locate(first) if numeric is None or ":" in numeric.host else (numeric,)
+        usual = numeric is not None and numeric.transport in DEFAULT_PORTS and ":" not in numeric.host
+        found = (numeric,) if numeric is not None and usual else await names.locate(first)
         story.end("resolve", self._equipment.now())
         if self._hops is not None:
             self._hops_before = self.hops
         self._hops = Hops(names, found, seconds=self._site.profile.answer_timeout_seconds, named=numeric is None)
+        self._name = first.host
         self._record = None
-        return self._turn()
+        self._turn()
+        await self._connect()
+        return self._towards
 
     async def ask_options(self, uri: SipUri) -> None:
         """Send OPTIONS; any response shows that line and SIP are alive, and no more (RFC 3261 §11.2)."""
         story = self._story
-        story.begin("answer", self._sip.now())
-        going_on = True
-        while going_on:
+        while True:
             udp, destination = self._sip, self._towards
+            story.begin("answer", udp.now())
             left = self._way.begin(udp.now())
             credentials = self._site.credentials
             self._open_channel(udp.agent.options(uri, destination, udp.now(), credentials=credentials))
             udp.flush()
             event = await self._next(self._way.patience(udp.now(), left))
-            going_on = self._goes_on(event)
+            if not self._goes_on(event):
+                break
+            await self._connect()
         if isinstance(event, OptionsAnswered):
             story.end("answer", event.at)
             story.status = SipStatus(event.status, event.reason)
@@ -144,15 +161,22 @@ class Signalling:
         Returns:
             The answer; the target of a redirect that may be followed (§8.1.3.4); None if it came to nothing, which is
             then concluded.
+
+        Raises:
+            NotConnectedError: The last one doesn't let us have a connection.
+            LocalFaultError: This machine doesn't.
         """
-        self._seen.add(str(uri))
+        self._redirects.note_called(uri)
         offer = describe(self._towards[0])
         while True:
             home = self._sip
+            if len(offer) >= _SMALL_OFFER:
+                await self._prefer_stream(uri, offer)
             self._send_invite(uri, offer)
             answer = await self._wait_for_answer()
             if answer != _NEXT_HOP:
                 return answer
+            await self._connect()
             if self._sip is not home:
                 offer = describe(self._towards[0])
 
@@ -219,6 +243,8 @@ class Signalling:
         self._rang = False
         udp.local_errors.pop(destination, None)  # an earlier call's, that ended before it could ask
         left, credentials = self._way.begin(now), self._site.credentials
+        if is_stream(destination):
+            left = max(LEAST_SHARE_SECONDS, left)  # the connection may have taken nearly all of it
         if self._record is None:
             route = self._preloaded_route()
             call_id = udp.agent.invite(
@@ -255,18 +281,60 @@ class Signalling:
             self._story.invited = None  # what the room takes to answer begins with the request that reaches it
         return turns
 
-    def _turn(self) -> Address:
+    def _turn(self) -> None:
         """Take the socket that leads to the current address; what was begun on another one is taken back there."""
-        route, before = self._site.route, self._udp
-        destination = self._way.current.address
+        route, before, hop = self._site.route, self._udp, self._way.current
+        destination = hop.address if hop.transport == "udp" else connecting.stream_of(hop, self._name, route.tls)
         dscp = self._site.profile.dscp_signalling if route.dscp is None else route.dscp
         self.leave()  # its channel is the socket's that it was opened on
         self._udp = self._equipment.stack.towards(destination, source=route.source, dscp=dscp)
-        if before is not self._udp and before is not None and self._record is not None:
-            before.agent.cancel(self._record.call_id, before.now())
-            before.flush()
+        self._destination = destination
+        if before is not self._udp and before is not None:
+            self._take_back(before)
+
+    def _take_back(self, udp: SipUdp) -> None:
+        """Give up the INVITE that was sent from there; the agent sees it to its end."""
+        if self._record is not None:
+            udp.agent.cancel(self._record.call_id, udp.now())
+            udp.flush()
             self._record = None
-        return destination
+
+    async def _connect(self) -> None:
+        """Have the connection that the current address wants; where there is none, turn to the next (RFC 3263 §4.3).
+
+        Raises:
+            NotConnectedError: There is none to be had from the last one.
+            LocalFaultError: Nor from this machine.
+        """
+        while isinstance(destination := self._destination, StreamAddress):
+            udp, way = self._sip, self._way
+            left = way.begin(udp.now())
+            try:
+                await connecting.connect(udp, destination, self._story, way.patience(udp.now(), left))
+            except (NotConnectedError, LocalFaultError) as error:
+                if not way.note_failure(error.reason, udp.now(), ours=isinstance(error, LocalFaultError)):
+                    self._take_back(udp)
+                    raise
+                self._turn()
+            else:
+                return
+
+    async def _prefer_stream(self, uri: SipUri, offer: bytes) -> None:
+        """Go on over TCP if the INVITE is too large for a datagram, unless the room has none (RFC 3261 §18.1.1)."""
+        udp, way, towards, stack = self._sip, self._way, self._towards, self._equipment.stack
+        if is_stream(towards) or not stack.may_have_tcp(towards):
+            return
+        if udp.agent.measure_invite(uri, towards, offer, self._preloaded_route()) <= DATAGRAM_LIMIT:
+            return
+        address = StreamAddress(*towards)
+        left = way.begin(udp.now())
+        try:
+            await connecting.connect(udp, address, self._story, way.patience(udp.now(), left))
+        except (NotConnectedError, LocalFaultError):
+            stack.note_without_tcp(towards)
+        else:
+            self._destination = address
+            way.note_transport("tcp")
 
     async def _wait_for_answer(self) -> Answered | SipUri | Literal["next hop"] | None:
         story = self._story
@@ -284,7 +352,7 @@ class Signalling:
                     story.status = SipStatus(event.status, event.reason)
                     story.setup_seconds = event.at - (story.invited or story.started)
                     return event
-                case Rejected() if (target := self._redirect(event)) is not None:
+                case Rejected() if (target := self._redirects.target_of(event)) is not None:
                     return target
                 case _:
                     self._fail(event)
@@ -299,19 +367,6 @@ class Signalling:
             story.end(phase, event.at)
             story.begin("ringing" if phase == "trying" else "answer", event.at)
 
-    def _redirect(self, event: Rejected) -> SipUri | None:
-        """Return the first target that can be called and was not yet, unless there were too many (§8.1.3.4)."""
-        if not 300 <= event.status < 400 or len(self._seen) > _MAX_REDIRECTS:
-            return None
-        for contact in event.contacts:
-            try:
-                target = SipUri.parse(contact)
-            except SipSyntaxError:
-                continue
-            if _callable(target) and str(target) not in self._seen:
-                return target
-        return None
-
     def _fail(self, event: Event | None) -> None:
         """Conclude a call that was not answered."""
         story = self._story
@@ -321,7 +376,9 @@ class Signalling:
                 story.conclude(*judge_status(event.status, event.trouble))
             case TransportFailed():
                 local = self._sip.local_errors.pop(self._towards, None)
-                story.conclude(Outcome.LOCAL_FAULT if local else Outcome.UNREACHABLE, local or event.reason)
+                story.conclude(*((Outcome.LOCAL_FAULT, local) if local else judge_connection(event.reason)))
+            case ConnectionLost():
+                story.conclude(Outcome.UNREACHABLE, "connection_lost")
             case ProtocolViolated():
                 story.conclude(Outcome.PROTOCOL_ERROR, event.what)
             case Ended():
@@ -359,7 +416,9 @@ class Signalling:
 
     @property
     def _towards(self) -> Address:
-        return self._way.current.address
+        if self._destination is None:
+            raise LocalProtocolError("the call has no destination yet")
+        return self._destination
 
     @property
     def _call_id(self) -> str:
@@ -388,10 +447,3 @@ class Signalling:
             if isinstance(event, _CLOSING):
                 return event
         return None
-
-
-def _callable(uri: SipUri) -> bool:
-    """Tell whether this version can call it: in the clear, over UDP and IPv4. ``sips`` must not be called otherwise."""
-    return (
-        uri.scheme == "sip" and (uri.parameter("transport") or "udp").lower() == "udp" and not uri.host.startswith("[")
-    )

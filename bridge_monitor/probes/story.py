@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bridge_monitor.domain import Grade, MediaResult, Outcome, SipStatus
+from bridge_monitor.domain import Grade, MediaResult, Outcome, SipStatus, TlsResult
 from bridge_monitor.probes.judge import Verdict, grade_of
 from bridge_monitor.rtp.report import StreamReport
 
-PHASES: Final = ("resolve", "connect", "trying", "ringing", "answer", "first_rtp", "bye")
+PHASES: Final = ("resolve", "connect", "tls", "trying", "ringing", "answer", "first_rtp", "bye")
 """Phases of a SIP call, in order; a result gives the seconds each took, None where it was not reached."""
 
 Progress = Callable[[str, float | None], None]
@@ -45,6 +45,7 @@ class Story:
         answer: The room's.
         bye_answered: Whether our BYE got a response.
         hung_up: Whether the room ended the call.
+        tls: What was agreed on over TLS.
     """
 
     started: float
@@ -63,6 +64,7 @@ class Story:
     answer: bytes | None = None
     bye_answered: bool = True
     hung_up: bool = False
+    tls: TlsResult | None = None
     _mark: float = 0.0
 
     def begin(self, phase: str, at: float) -> None:

@@ -1,4 +1,4 @@
-"""The UDP user agent of one local address, caller and called side, without sockets and clocks.
+"""The user agent of one local address, caller and called side, without sockets and clocks.
 
 Owns the way of a datagram to the transaction, call or dialog it belongs to; whatever comes in, nothing is raised.
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from bridge_monitor.errors import SipSyntaxError
 from bridge_monitor.sip.answering import Answerer, answer_unreadable
-from bridge_monitor.sip.calls import Call, Told, product_of
-from bridge_monitor.sip.client_transactions import RequestPlan
+from bridge_monitor.sip.calls import Call, Stage, Told, invite_request
+from bridge_monitor.sip.client_transactions import ClientTransaction, RequestPlan, State
 from bridge_monitor.sip.core import Core, MessageHook
 from bridge_monitor.sip.dialog import DialogRecord, apply_route_set, dialog_of_record
 from bridge_monitor.sip.digest import NO_CREDENTIALS, Credentials
@@ -30,13 +30,13 @@ from bridge_monitor.sip.incoming import IncomingCall
 from bridge_monitor.sip.login import Login, ask
 from bridge_monitor.sip.masking import hides, masked
 from bridge_monitor.sip.message import Request, Response, parse_message, scan_message
-from bridge_monitor.sip.refusal import retry_after_of
+from bridge_monitor.sip.refusal import product_of, retry_after_of
 from bridge_monitor.sip.salvage import claimed_call_id, find_transaction, repair, stray_plan
 from bridge_monitor.sip.uri import SipUri
 
 
 class UserAgent:
-    """One UDP user agent; carries any number of calls.
+    """One user agent; carries any number of calls, over UDP and over streams (`addresses.StreamAddress`).
 
     Args:
         local: Our address as peers reach it: goes into Via and Contact.
@@ -106,10 +106,30 @@ class UserAgent:
         except SipSyntaxError as error:
             self._refuse_unreadable(message, source, now, str(error))
 
-    def transport_failed(self, destination: Address, now: float) -> None:
-        """Take note that the network says `destination` can't be reached (ICMP): all that waits for it fails."""
+    def receive_broken(self, data: bytes, source: Address, now: float, what: str) -> None:
+        """Take what a stream can't be read beyond (`framing.StreamReader.offender`); its connection is gone by now."""
+        waiting = list(self._core.pending.get(source, ()))
+        self._receive_unreadable(data, source, now, what)
+        self._lose([one for one in waiting if one in self._core.pending.get(source, ())], now)
+
+    def transport_failed(self, destination: Address, now: float, reason: str = "icmp") -> None:
+        """Take note that the network says `destination` can't be reached: all that waits for it fails."""
         for transaction in list(self._core.pending.get(destination, ())):
-            transaction.transport_failed(now)
+            transaction.transport_failed(now, reason)
+
+    def connection_lost(self, destination: Address, now: float) -> None:
+        """Take note that the connection to `destination` broke; what is sent there next wants a new one.
+
+        What nothing came back for is sent again, once; a call with a provisional response is taken back.
+        """
+        self._lose(list(self._core.pending.get(destination, ())), now)
+
+    def needs(self, destination: Address) -> bool:
+        """Return whether a call or transaction still sends to `destination`; looks at every call."""
+        return destination in self._core.pending or any(
+            call.is_open and call.destination == destination
+            for call in (*self._core.calls.values(), *self._core.superseded)
+        )
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by now."""
@@ -187,8 +207,12 @@ class UserAgent:
             before.supersede(now)
             core.superseded = [call for call in (*core.superseded, before) if call.is_open]
         branch = core.new_branch()
-        plan = replace(record.invite_plan(), branch=branch, via=core.via(branch), destination=destination)
+        plan = replace(record.invite_plan(), branch=branch, via=core.via(branch, destination), destination=destination)
         Call(core, plan, offer, credentials=credentials).start(answer_timeout, now)
+
+    def measure_invite(self, uri: SipUri, destination: Address, offer: bytes, route: tuple[str, ...] = ()) -> int:
+        """Return how many bytes the INVITE would have: beyond `DATAGRAM_LIMIT` it goes over TCP (§18.1.1)."""
+        return len(invite_request(self._core, self._plan("INVITE", uri, destination, route, None), offer))
 
     def options(
         self, uri: SipUri, destination: Address, now: float, *, credentials: Credentials = NO_CREDENTIALS
@@ -209,7 +233,7 @@ class UserAgent:
             core,
             plan,
             Login(credentials, core.token) if credentials else None,
-            contact=core.contact,
+            contact=core.contact_towards(destination, plan.uri),
             extra=("Accept: application/sdp", f"User-Agent: {core.product}"),
             on_final=receive,
             on_failure=fail,
@@ -286,7 +310,7 @@ class UserAgent:
             method=method,
             uri=request_uri,
             branch=branch,
-            via=core.via(branch),
+            via=core.via(branch, destination),
             from_=f"{core.quoted_name} <sip:{core.user}@{from_host or core.host}>;tag={core.token()}",
             to=f"<{target}>",
             call_id=f"{core.token()}@{core.host}",
@@ -294,6 +318,24 @@ class UserAgent:
             destination=destination,
             routes=routes,
         )
+
+    def _call_of(self, invite: ClientTransaction) -> Call | None:
+        """Return the call whose INVITE it is; one given up for another address has the same Call-ID as the current."""
+        current = self._core.calls.get(invite.plan.call_id)
+        calls = (current, *self._core.superseded)
+        return next((call for call in calls if isinstance(call, Call) and call.transaction is invite), None)
+
+    def _lose(self, waiting: list[ClientTransaction], now: float) -> None:
+        for transaction in waiting:
+            call = self._call_of(transaction)
+            wanted = True
+            if call is not None:
+                if transaction.state is State.PROCEEDING:
+                    call.connection_lost(now)
+                    continue
+                wanted = call.stage is Stage.CALLING
+            if not wanted or not transaction.send_again(now):
+                transaction.transport_failed(now, "connection_lost")
 
     def _receive_response(self, response: Response, source: Address, now: float) -> None:
         core = self._core

@@ -108,7 +108,7 @@ class Answerer:
         else:
             if target is not None:
                 dialog.retarget(target)
-            contact = self._core.contact if method == "UPDATE" else None
+            contact = self._core.contact_towards(source, request.uri) if method == "UPDATE" else None
             self._answer(request, source, 200, now, contact=contact)
 
     def _receive_offer(self, request: Request, source: Address, call: Call | IncomingCall, now: float) -> bool:
@@ -129,7 +129,8 @@ class Answerer:
                 self._answer(request, source, 488, now)
                 return False
             description = answer.to_bytes()
-        transaction = self._answer(request, source, 200, now, contact=core.contact, body=description)
+        contact = core.contact_towards(source, request.uri)
+        transaction = self._answer(request, source, 200, now, contact=contact, body=description)
         if request.sdp:
             call.local_sdp = description
             core.events.append(SessionChanged(request.call_id, request.sdp, description, now))
@@ -176,7 +177,7 @@ class Answerer:
             source,
             200,
             now,
-            contact=self._core.contact,
+            contact=self._core.contact_towards(source, request.uri),
             extra=(f"Allow: {ALLOW}", "Accept: application/sdp"),
         )
 

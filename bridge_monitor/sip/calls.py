@@ -22,6 +22,7 @@ from bridge_monitor.sip.events import (
     Answered,
     ByeCompleted,
     Challenged,
+    ConnectionLost,
     Ended,
     Event,
     NoFinalAnswer,
@@ -34,7 +35,8 @@ from bridge_monitor.sip.events import (
 from bridge_monitor.sip.grammar import readable
 from bridge_monitor.sip.login import CHALLENGES, Login, ask, renewed
 from bridge_monitor.sip.message import Response
-from bridge_monitor.sip.refusal import rejection
+from bridge_monitor.sip.refusal import product_of, rejection
+from bridge_monitor.sip.salvage import without_route
 from bridge_monitor.sip.timers import TRANSACTION_TIMEOUT
 from bridge_monitor.sip.writing import ALLOW
 
@@ -113,6 +115,11 @@ class Call:
         return self.invite.call_id
 
     @property
+    def destination(self) -> Address:
+        """Where its requests go now."""
+        return self.invite.destination if self.primary is None else self.primary.destination
+
+    @property
     def is_open(self) -> bool:
         """Whether something is left to end."""
         return self.stage is not Stage.CLOSED
@@ -134,7 +141,7 @@ class Call:
         try:
             dialog = dialog_of_response(self.invite, response)
         except SipSyntaxError:
-            dialog = dialog_of_response(self.invite, _without_route(response))
+            dialog = dialog_of_response(self.invite, without_route(response))
         self._acknowledge(dialog, now)
         self.adopt_dialog(dialog, now)
 
@@ -186,6 +193,15 @@ class Call:
             self._give_up()
         return concerned
 
+    def connection_lost(self, now: float) -> None:
+        """Take note that the connection broke which the final response was to come over.
+
+        The room may ring all the same, so the call is taken back, over another connection.
+        """
+        if self.stage is Stage.CALLING:
+            self._tell(ConnectionLost(self.call_id, now))
+            self._take_back(now)
+
     def find_dialog(self, local_tag: str, remote_tag: str) -> Dialog | None:
         """Return the dialog with these tags, or None; it may be ending."""
         dialog = self.dialogs.get(remote_tag)
@@ -218,7 +234,7 @@ class Call:
             dialog = dialog_of_response(self.invite, response)
         except SipSyntaxError as error:
             self.violate(str(error), source, now)
-            dialog = dialog_of_response(self.invite, _without_route(response))
+            dialog = dialog_of_response(self.invite, without_route(response))
         self.dialogs[dialog.remote_tag] = dialog
         if self.stage is Stage.CALLING:
             self._answered(dialog, response, source, now)
@@ -326,8 +342,9 @@ class Call:
         """Send the ACK to a 2xx: a transaction of its own, the same bytes for each repeated 2xx (§13.2.2.4)."""
         if dialog.ack is None:
             branch = self.core.new_branch()
+            via = self.core.via(branch, dialog.destination)
+            plan = dialog.plan("ACK", dialog.invite_cseq, branch, via)
             # It can't be challenged, so it repeats the INVITE's credentials (§22.1).
-            plan = dialog.plan("ACK", dialog.invite_cseq, branch, self.core.via(branch))
             dialog.ack = plan.to_bytes(extra=self._authorization)
         if dialog.acks == MAX_ACKS:
             return
@@ -381,9 +398,7 @@ class Call:
             self._forget_if_done()
 
     def _send_invite(self, now: float) -> None:
-        core = self.core
-        extra = (*self._authorization, f"Allow: {ALLOW}", f"User-Agent: {core.product}")
-        request = self.invite.to_bytes(contact=core.contact, extra=extra, body=self.local_sdp)
+        request = invite_request(self.core, self.invite, self.local_sdp, self._authorization)
         self.transaction = self._invite_transaction(request)
         self.transaction.start(now)
 
@@ -396,6 +411,12 @@ class Call:
             on_failure=self._receive_failure,
             on_terminated=self._invite_terminated,
         )
+
+
+def invite_request(core: Core, plan: RequestPlan, offer: bytes, authorization: tuple[str, ...] = ()) -> bytes:
+    """Return an INVITE; ``authorization`` are the header lines that answer challenges to it."""
+    extra = (*authorization, f"Allow: {ALLOW}", f"User-Agent: {core.product}")
+    return plan.to_bytes(contact=core.contact_towards(plan.destination, plan.uri), extra=extra, body=offer)
 
 
 def send_bye(
@@ -418,20 +439,9 @@ def send_bye(
     branch = core.new_branch()
     ask(
         core,
-        dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch)),
+        dialog.plan("BYE", dialog.local_cseq, branch, core.via(branch, dialog.destination)),
         login,
         on_final=lambda response, at: completed(response.status, at),
         on_failure=lambda _reason, at: completed(None, at),
         now=now,
     )
-
-
-def product_of(response: Response) -> str | None:
-    """Return what the peer says it is."""
-    product = response.get("server") or response.get("user-agent")
-    return None if product is None else readable(product)
-
-
-def _without_route(response: Response) -> Response:
-    kept = {name: values for name, values in response.headers.items() if name not in ("contact", "record-route")}
-    return Response(response.status, response.reason, kept, response.body)

@@ -1,4 +1,4 @@
-"""Client transactions over UDP (RFC 3261 §17.1, RFC 6026 §7.2) as state tables.
+"""Client transactions (RFC 3261 §17.1, RFC 6026 §7.2) as state tables.
 
 Owns retransmission, time-out and the ACK to a non-2xx; must not know calls or dialogs: it tells its user by callback.
 
@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from bridge_monitor.domain.values import dataclass
+from bridge_monitor.sip.addresses import is_stream
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.message import Response
@@ -138,6 +139,8 @@ _DELAYS: Final[dict[Action, tuple[str, float]]] = {
 
 _TIMERS: Final = {str(one): one for one in Input}
 """Inputs by the name of the timer that gives them; ``Input(name)`` asks the same at ten times the cost."""
+_NOT_ON_STREAMS: Final = (Action.START_D, Action.START_K)
+"""Their timers wait for what only UDP repeats: over a stream they are 0 (table 4)."""
 
 _WAITING: Final = (State.CALLING, State.TRYING, State.PROCEEDING)
 
@@ -202,11 +205,13 @@ class ClientTransaction:
         plan: The request's fields.
         request: The request as bytes.
         on_response: Called with each response that counts.
-        on_failure: Called with ``timeout`` or ``icmp`` when no final response can come any more.
+        on_failure: Called with ``timeout``, ``icmp`` or why the connection failed, when no final response can come any
+            more.
         on_terminated: Called with the transaction when it is gone, whatever the way.
     """
 
     __slots__ = (
+        "_failure",
         "_interval",
         "_on_failure",
         "_on_response",
@@ -215,6 +220,7 @@ class ClientTransaction:
         "core",
         "plan",
         "request",
+        "sent_again",
         "state",
         "timers",
     )
@@ -237,6 +243,8 @@ class ClientTransaction:
         self._on_failure = on_failure
         self._on_terminated = on_terminated
         self._interval = T1
+        self._failure = "icmp"
+        self.sent_again = False
         invite = plan.method == "INVITE"
         self._table = INVITE_CLIENT if invite else NON_INVITE_CLIENT
         self.state = State.CALLING if invite else State.TRYING
@@ -246,7 +254,8 @@ class ClientTransaction:
     def start(self, now: float) -> None:
         """Send the request for the first time."""
         repeat, give_up = ("A", "B") if self.state is State.CALLING else ("E", "F")
-        self.core.timers.start(self, repeat, now + T1)
+        if not is_stream(self.plan.destination):
+            self.core.timers.start(self, repeat, now + T1)
         self.core.timers.start(self, give_up, now + TRANSACTION_TIMEOUT)
         self.core.send(self.request, self.plan.destination, self.plan.call_id, now)
 
@@ -268,8 +277,20 @@ class ClientTransaction:
                 self._perform(action, now)
         return actions is not None
 
-    def transport_failed(self, now: float) -> None:
+    def send_again(self, now: float) -> bool:
+        """Send the request once more, since its connection broke and another will take its place; False the next time.
+
+        To the peer it is a retransmission: whoever has it already answers as before (§17.2.3).
+        """
+        if self.sent_again:
+            return False
+        self.sent_again = True
+        self.core.send(self.request, self.plan.destination, self.plan.call_id, now)
+        return True
+
+    def transport_failed(self, now: float, reason: str = "icmp") -> None:
         """Take note that the request couldn't be delivered."""
+        self._failure = reason
         self._take(Input.TRANSPORT_ERROR, now)
 
     def cancel_sent(self, now: float) -> None:
@@ -313,9 +334,11 @@ class ClientTransaction:
             timers.start(self, "E", now + self._interval)
         elif action in _DELAYS:
             timer, delay = _DELAYS[action]
+            if action in _NOT_ON_STREAMS and is_stream(self.plan.destination):
+                delay = 0.0
             timers.start(self, timer, now + delay)
         else:
-            self._on_failure("timeout" if action is Action.TELL_TIMEOUT else "icmp", now)
+            self._on_failure("timeout" if action is Action.TELL_TIMEOUT else self._failure, now)
 
     def _settle(self) -> None:
         """Leave the tables that this state no longer belongs in."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from bridge_monitor.sip.addresses import StreamAddress
 from bridge_monitor.sip.events import Address, Event
 from bridge_monitor.sip.grammar import quote
 from bridge_monitor.sip.headers import MAGIC_COOKIE
@@ -74,6 +75,7 @@ class Core:
         self.calls: dict[str, Call | IncomingCall] = {}
         self.superseded: list[Call] = []
         self._via = f"SIP/2.0/UDP {bracketed}:{port};rport;branch="
+        self._authority = f"{user}@{bracketed}:{port}"
 
     def send(self, data: bytes, destination: Address, call_id: str, now: float) -> None:
         """Queue a datagram."""
@@ -86,6 +88,24 @@ class Core:
         """Return a fresh branch (§8.1.1.7)."""
         return MAGIC_COOKIE + self.token()
 
-    def via(self, branch: str) -> str:
-        """Return our Via value for a branch; it asks for the port that our request seems to come from (RFC 3581)."""
+    def via(self, branch: str, destination: Address) -> str:
+        """Return our Via value for a branch; it asks for the port that our request seems to come from (RFC 3581).
+
+        It names the transport of the destination (§18.1.1).
+        """
+        if isinstance(destination, StreamAddress):
+            return f"SIP/2.0/{destination.transport.upper()}{self._via[11:]}{branch}"
         return self._via + branch
+
+    def contact_towards(self, peer: Address, uri: str = "") -> str:
+        """Return our Contact value for a peer: requests come back to it over the transport that the peer is reached by.
+
+        Args:
+            peer: Where the message goes to.
+            uri: The Request-URI of its dialog: one of ``sips`` asks the same of Contact (§8.1.1.8, §12.1.1).
+        """
+        if uri[:5].lower() == "sips:":
+            return f"<sips:{self._authority}>"
+        if isinstance(peer, StreamAddress):
+            return f"<sip:{self._authority};transport={peer.transport}>"
+        return self.contact

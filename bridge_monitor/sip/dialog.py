@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bridge_monitor.domain.values import dataclass
 from bridge_monitor.errors import SipSyntaxError
+from bridge_monitor.sip.addresses import DEFAULT_PORTS, StreamAddress, address_from_list, address_to_list
 from bridge_monitor.sip.client_transactions import RequestPlan
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.grammar import is_token
@@ -32,7 +33,7 @@ class DialogRecord:
         remote_target: Where requests of the dialog go: a URI.
         route_set: Route values, topmost first.
         local_cseq: Number of our last request.
-        destination: Address that requests are sent to.
+        destination: Address that requests are sent to, its transport included.
         invite_branch: Branch of the INVITE.
         invite_via: Its whole Via value, which the CANCEL repeats.
         invite_uri: Its Request-URI.
@@ -58,7 +59,7 @@ class DialogRecord:
         """Return the plain form: JSON types only."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         plain["route_set"] = list(self.route_set)
-        plain["destination"] = list(self.destination)
+        plain["destination"] = address_to_list(self.destination)
         return plain
 
     @classmethod
@@ -70,12 +71,11 @@ class DialogRecord:
             TypeError: A value has another type.
             ValueError: A value can't be.
         """
-        host, port = plain["destination"]
         values = {name: plain[name] for name in cls.__slots__}
         if plain["state"] not in ("early", "confirmed"):
             raise ValueError(plain["state"])
         values["route_set"] = tuple(plain["route_set"])
-        values["destination"] = (str(host), int(port))
+        values["destination"] = address_from_list(plain["destination"])
         return cls(**values)
 
     def invite_plan(self) -> RequestPlan:
@@ -285,9 +285,32 @@ def next_hop(route_set: tuple[str, ...], target: str, fallback: Address) -> Addr
     """Return where a request goes: the topmost route, else the target, if that is an IPv4 address; else the fallback.
 
     Names aren't resolved here, and nothing can be sent to 0.0.0.0, which some rooms put into Contact.
+
+    A dialog begun over UDP stays there: what has reached the room will reach it again. One begun over TCP goes where
+    the hop says, UDP where it says nothing (RFC 3263 §4.1), but for the place that its INVITE went to. One begun over
+    TLS stays on TLS.
     """
     uri = SipUri.parse(parse_name_addr(route_set[0], "Route").uri if route_set else target)
-    return (uri.host, uri.port or 5060) if _is_ipv4(uri.host) else fallback
+    if not _is_ipv4(uri.host):
+        return fallback
+    if isinstance(fallback, StreamAddress):
+        return _stream_hop(uri, fallback)
+    return uri.host, uri.port or 5060
+
+
+def _stream_hop(uri: SipUri, fallback: StreamAddress) -> Address:
+    named = uri.transport if uri.scheme == "sips" or uri.parameter("transport") else ""
+    secure = fallback.transport == "tls"
+    if named not in DEFAULT_PORTS or (secure and named != "tls"):
+        if secure or named or (uri.host, uri.port or 5060) == (fallback[0], fallback[1]):
+            return fallback  # the connection that we have
+        named = "udp"
+    port = uri.port or DEFAULT_PORTS[named]
+    if named == "udp":
+        return uri.host, port
+    # The same machine at another port goes by the same name; another one has to prove its own.
+    name = fallback.name if uri.host == fallback[0] and fallback.name else uri.host
+    return StreamAddress(uri.host, port, named, name, fallback.tls)
 
 
 def _is_ipv4(host: str) -> bool:

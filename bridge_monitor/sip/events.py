@@ -5,8 +5,8 @@ Owns the vocabulary only; must not judge: outcomes are given by `probes`.
 Every call started with `UserAgent.invite` yields exactly one *closing* event: `Rejected`, `TransportFailed`,
 `TimedOut`, `ByeCompleted` or `Ended`. After it no dialog of the call is left on our side, and the agent itself still
 answers what the peer retransmits. The others (`Provisional`, `Challenged`, `Answered`, `NoFinalAnswer`,
-`ProtocolViolated`, `SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`, `TransportFailed` or
-`TimedOut`.
+`ConnectionLost`, `ProtocolViolated`, `SessionChanged`) come before it. An OPTIONS request yields `OptionsAnswered`,
+`TransportFailed` or `TimedOut`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bridge_monitor.domain import SipStatus
 from bridge_monitor.domain.values import dataclass
 
 Address: TypeAlias = tuple[str, int]
-"""Host text (an IP address) and port."""
+"""Host text (an IP address) and port: of UDP, or, if it is an `addresses.StreamAddress`, of the transport it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,11 @@ class Challenged:
 
 @dataclass(frozen=True, slots=True)
 class TransportFailed:
-    """The request couldn't be delivered; ``reason`` is ``icmp``. Closes the call."""
+    """The request couldn't be delivered. Closes the call.
+
+    Attributes:
+        reason: ``icmp``; of a stream, why it could not be had or kept (``connection_refused``, …).
+    """
 
     call_id: str
     reason: str
@@ -111,6 +115,17 @@ class NoFinalAnswer:
 
     call_id: str
     provisional: SipStatus | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection broke after a provisional response; the agent takes the call back over a new one.
+
+    A closing event follows, as for `NoFinalAnswer`.
+    """
+
+    call_id: str
     at: float
 
 
@@ -213,6 +228,7 @@ Event: TypeAlias = (
     | TransportFailed
     | TimedOut
     | NoFinalAnswer
+    | ConnectionLost
     | ByeCompleted
     | Ended
     | OptionsAnswered

@@ -11,7 +11,7 @@ from enum import StrEnum
 from bridge_monitor.sip.calls import send_bye
 from bridge_monitor.sip.core import Core
 from bridge_monitor.sip.dialog import Dialog
-from bridge_monitor.sip.events import Acknowledged, ByeCompleted, Ended
+from bridge_monitor.sip.events import Acknowledged, Address, ByeCompleted, Ended
 from bridge_monitor.sip.message import Request
 from bridge_monitor.sip.server_transactions import ServerTransaction
 from bridge_monitor.sip.timers import T1, T2, TRANSACTION_TIMEOUT
@@ -101,6 +101,11 @@ class IncomingCall:
         return self.transaction.request
 
     @property
+    def destination(self) -> Address:
+        """Where its caller is reached: the connection that its INVITE came on, if it came on one."""
+        return self.transaction.source
+
+    @property
     def is_open(self) -> bool:
         """Whether something is left to end."""
         return self.stage is not Stage.CLOSED
@@ -173,13 +178,14 @@ class IncomingCall:
         del self.core.calls[self.dialog.call_id]
 
     def _respond(self, status: int, body: bytes, now: float, extra: tuple[str, ...] = ()) -> None:
+        source = self.transaction.source
         response = respond(
             self.request,
             status,
             to_tag=self.dialog.local_tag if status > 100 else None,
-            contact=self.core.contact if 100 < status < 300 else None,
+            contact=self.core.contact_towards(source, self.request.uri) if 100 < status < 300 else None,
             body=body,
             extra=(f"Allow: {ALLOW}", f"Server: {self.core.product}") if 200 <= status < 300 else extra,
-            source=self.transaction.source,
+            source=source,
         )
         self.transaction.respond(status, response, now)

@@ -15,6 +15,7 @@ from ipaddress import IPv6Address
 from itertools import groupby, islice
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from bridge_monitor.sip.addresses import DEFAULT_PORTS
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.uri import SipUri
 
@@ -25,7 +26,6 @@ MAX_SERVICES: Final = 4
 
 _MAX_SERVERS: Final = 16
 _MAX_SORTED: Final = 64  # of a message of 64 KiB full of records; RFC 2782's choice takes the square of their number
-_PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _SRV_PREFIX: Final = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls"}
 _OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -124,7 +124,7 @@ def direct(uri: SipUri) -> Hop | None:
     if host is None:
         return None
     transport = _asked_transport(uri) or _usual_transport(uri)
-    return Hop(transport, host, uri.port or _PORTS.get(transport, 5060))
+    return Hop(transport, host, uri.port or DEFAULT_PORTS.get(transport, 5060))
 
 
 def is_ipv4(host: str) -> bool:
@@ -247,7 +247,7 @@ class Location:
         denied = False
         for transport, question in self._services:
             if question.kind != "SRV":
-                found.append((transport, question.name, _PORTS[transport]))
+                found.append((transport, question.name, DEFAULT_PORTS[transport]))
             elif not isinstance(answer := answers[question], Lack):
                 records = [record for record in answer if isinstance(record, Srv)]
                 there = [record for record in records if record.target.rstrip(".") and record.port]
@@ -271,7 +271,7 @@ class Location:
         if transport not in self._means.transports:
             self._end(Lack.TRANSPORT_NOT_SUPPORTED)
         else:
-            self._ask_addresses([(transport, self._target, port or _PORTS[transport])])
+            self._ask_addresses([(transport, self._target, port or DEFAULT_PORTS[transport])])
 
     def _ask_addresses(self, servers: Sequence[tuple[str, str, int]]) -> None:
         self._servers = tuple(servers)

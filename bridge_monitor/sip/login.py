@@ -148,4 +148,4 @@ def ask(
 def renewed(core: Core, plan: RequestPlan) -> RequestPlan:
     """Return the fields of a request sent again on account of a challenge: a new branch, the next CSeq (§22.2)."""
     branch = core.new_branch()
-    return replace(plan, branch=branch, via=core.via(branch), cseq=plan.cseq + 1)
+    return replace(plan, branch=branch, via=core.via(branch, plan.destination), cseq=plan.cseq + 1)

@@ -1,4 +1,4 @@
-"""What a final response other than 2xx to our INVITE tells the application (RFC 3261 §8.1.3, §20.33, §20.43).
+"""What a response tells the application beyond its status, above all a refusal (RFC 3261 §8.1.3, §20.33, §20.43).
 
 Owns reading it, leniently: a field that is none is left out; must not judge what a status means.
 """
@@ -32,6 +32,12 @@ def rejection(call_id: str, response: Response, trouble: str | None, now: float)
         None if warning is None else readable(warning),
         trouble,
     )
+
+
+def product_of(response: Response) -> str | None:
+    """Return what the peer says it is."""
+    product = response.get("server") or response.get("user-agent")
+    return None if product is None else readable(product)
 
 
 def retry_after_of(response: Response) -> float | None:

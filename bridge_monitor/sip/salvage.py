@@ -83,3 +83,9 @@ def stray_plan(response: Response, source: Address) -> RequestPlan:
         cseq=response.cseq[0],
         destination=source,
     )
+
+
+def without_route(response: Response) -> Response:
+    """Return the response without Contact and Record-Route: its dialog is then where its INVITE went."""
+    kept = {name: values for name, values in response.headers.items() if name not in ("contact", "record-route")}
+    return Response(response.status, response.reason, kept, response.body)

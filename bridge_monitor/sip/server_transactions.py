@@ -1,4 +1,4 @@
-"""Server transactions over UDP (RFC 3261 §17.2, RFC 6026 §7.1) as state tables.
+"""Server transactions (RFC 3261 §17.2, RFC 6026 §7.1) as state tables.
 
 Owns the repetition of our responses; must not know calls or dialogs. The two rules of `client_transactions` hold.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from bridge_monitor.sip.addresses import is_stream
 from bridge_monitor.sip.core import Core, ServerKey
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.message import Request
@@ -102,6 +103,9 @@ _DELAYS: Final[dict[Action, tuple[str, float]]] = {
     Action.START_L: ("L", TRANSACTION_TIMEOUT),
 }
 
+_NOT_ON_STREAMS: Final = (Action.START_I, Action.START_J)
+"""Their timers wait for what only UDP repeats: over a stream they are 0 (§17.2, table 4)."""
+
 
 def server_key(request: Request, method: str) -> ServerKey:
     """Return what a request's server transaction is found by (§17.2.3).
@@ -178,9 +182,12 @@ class ServerTransaction:
             elif action is Action.BACK_OFF_G:
                 self._interval = min(2 * self._interval, T2)
                 timers.start(self, "G", now + self._interval)
-            else:
+            elif not is_stream(self.destination):
                 timer, delay = _DELAYS[action]
                 timers.start(self, timer, now + delay)
+            elif action is not Action.START_G:  # a stream repeats nothing itself (§17.2.1)
+                timer, delay = _DELAYS[action]
+                timers.start(self, timer, now if action in _NOT_ON_STREAMS else now + delay)
         if self.core.strangers and self.state is State.COMPLETED:
             self.state = State.TERMINATED  # who missed the response asks again (§8.2.7)
         if self.state is State.TERMINATED:

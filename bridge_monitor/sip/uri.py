@@ -78,6 +78,17 @@ class SipUri:
         return None
 
     @property
+    def transport(self) -> str:
+        """The transport it asks for, lower case: TLS for ``sips`` (§26.2.2), UDP where nothing is said (RFC 3263 §4.1).
+
+        Empty where the two contradict each other: ``sips`` is never sent over UDP.
+        """
+        named = (self.parameter("transport") or "").lower() if self.parameters else ""
+        if self.scheme == "sips":
+            return "tls" if named in ("", "tcp", "tls") else ""
+        return named or "udp"
+
+    @property
     def loose(self) -> bool:
         """Whether it names a loose router: it has the parameter ``lr`` (§19.1.1)."""
         return any(name == "lr" for name, _ in self.parameters)

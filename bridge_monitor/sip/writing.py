@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bridge_monitor.sip.addresses import is_stream
 from bridge_monitor.sip.events import Address
 from bridge_monitor.sip.grammar import split_list
 from bridge_monitor.sip.headers import Via
@@ -84,8 +85,10 @@ def response_destination(request: Request, source: Address) -> Address:
     """Return where the response to a request goes: its source address, and the source port if it asked with ``rport``.
 
     Without ``rport`` the port is that of sent-by (§18.2.2, RFC 3581 §4). ``maddr`` is ignored: it would let anybody
-    aim our responses at a third party.
+    aim our responses at a third party. What came over a stream is answered on the connection that it came on.
     """
+    if is_stream(source):
+        return source
     via = request.via
     if any(name == "rport" for name, _ in via.parameters):
         return source

@@ -86,6 +86,11 @@ def _rtt(facts: Facts) -> float | None:
     return rtt.median if rtt else None
 
 
+def _certificate_expiry(facts: Facts) -> float | None:
+    tls = facts.result.tls if facts.result else None
+    return tls.expires_at.timestamp() if tls and tls.expires_at else None
+
+
 def _last_run(facts: Facts) -> float | None:
     return facts.last_run.timestamp() if facts.last_run else None
 
@@ -170,6 +175,15 @@ _RESULT_FAMILIES: Final = (
             "Video frames a second in the last valid test call, by RTP timestamps; absent where no picture came.",
         ),
         (("", lambda facts: facts.video.frame_rate if facts.video else None),),
+    ),
+    SiteFamily(
+        Family(
+            "bridge_tls_certificate_expiry_timestamp_seconds",
+            "gauge",
+            "When the certificate expires that the peer (the room, or the proxy before it) showed in the last valid "
+            "test call, POSIX time; absent without TLS.",
+        ),
+        (("", _certificate_expiry),),
     ),
 )
 

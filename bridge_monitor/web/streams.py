@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from bridge_monitor.domain import Grade, MediaResult, Outcome, ProbeResult, Rtt
 
-_SETUP_PHASES: Final = ("resolve", "connect", "trying", "ringing", "answer")
+_SETUP_PHASES: Final = ("resolve", "connect", "tls", "trying", "ringing", "answer")
 _NOT_THE_LINES: Final = frozenset({Outcome.LOCAL_FAULT, Outcome.CANCELLED, Outcome.REFUSED})
 
 

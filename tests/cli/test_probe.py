@@ -23,7 +23,7 @@ Run = Callable[..., Said]
 
 KEYS = {
     *("schema", "id", "target", "kind", "profile", "vantage", "call_id", "started_at", "duration_seconds", "outcome"),
-    *("reason", "grade", "phases", "sip", "media", "invalid", "advisories", "hops"),
+    *("reason", "grade", "phases", "sip", "media", "invalid", "advisories", "hops", "tls"),
 }
 MEDIA_KEYS = {
     *("kind", "codec", "mode", "inbound", "outbound", "round_trip", "rtt_seconds", "r_factor", "mos"),
@@ -159,8 +159,8 @@ class TestAnyTarget:
         ("target", "told"),
         [
             ("no uri", "is no URI that can be called"),
-            ("sips:room@192.0.2.7", "can't call"),
-            ("sip:room@192.0.2.7;transport=tcp", "can't call"),
+            ("sips:room@192.0.2.7;transport=udp", "can't call"),
+            ("sip:room@192.0.2.7;transport=ws", "can't call"),
             ("sip:room@[2001:db8::7]", "can't call"),
             ("sip:room@192.0.2.777", "can't call"),
         ],

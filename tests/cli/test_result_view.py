@@ -24,6 +24,7 @@ from bridge_monitor.domain import (
     RttSource,
     SipStatus,
     Target,
+    TlsResult,
     TriedHop,
 )
 from bridge_monitor.domain.situations import SITUATIONS
@@ -146,6 +147,24 @@ class TestPanel:
         assert "frames/s" not in draw(result_panel(replace(RESULT, media=(alone,)), "en"))
         none_due = replace(video, frames_expected=0, frames_lost=0, frame_rate=None)
         assert "0 of 0 lost (–)" in draw(result_panel(replace(RESULT, media=(none_due,)), "en"))
+
+    @pytest.mark.parametrize(
+        ("verified", "told"),
+        [
+            ("authority", "TLSv1.3, certificate verified, expires 2026-02-03"),
+            ("pin", "the pinned certificate"),
+            ("no", "certificate NOT verified"),
+            ("of_the_future", "of_the_future"),
+        ],
+    )
+    def test_what_tls_agreed_on_is_told_and_that_nothing_was_verified_aloud(
+        self, draw: Draw, verified: str, told: str
+    ) -> None:
+        secure = replace(RESULT, tls=TlsResult("TLSv1.3", verified, datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)))
+        assert told in draw(result_panel(secure, "en"))
+        unknown = replace(RESULT, tls=TlsResult("TLSv1.3", verified, None))
+        assert "expires" not in draw(result_panel(unknown, "en"))
+        assert "TLSv" not in draw(result_panel(RESULT, "en"))
 
     def test_an_advisory_says_what_was_found_and_what_to_do(self, draw: Draw) -> None:
         """It stands beside whose the fault is, and changes nothing of it."""

@@ -16,7 +16,7 @@ from bridge_monitor.sip import SipUri
         ("sip:192.0.2.1:5070", Endpoint("sip", "192.0.2.1", 5070)),
         ("SIP:room%20a@mcu.example.org:5060;lr", Endpoint("sip", "mcu.example.org", 5060)),
         ("sip:a@mcu.example.org;user=phone;Transport=TCP", Endpoint("sip", "mcu.example.org", None, "tcp")),
-        ("sips:a@[2001:db8::1]:5061", Endpoint("sips", "[2001:db8::1]", 5061)),
+        ("sips:a@[2001:db8::1]:5061", Endpoint("sips", "[2001:db8::1]", 5061, "tls")),
         ("whip+https://bridge.example.org/room/1?key=2", Endpoint("whip+https", "bridge.example.org", None)),
         ("janus+https://192.0.2.1:8089", Endpoint("janus+https", "192.0.2.1", 8089)),
         ("json+https://bridge.example.org/", Endpoint("json+https", "bridge.example.org", None)),
@@ -68,13 +68,17 @@ def test_uris_that_could_not_be_called_are_refused(text: str) -> None:
     [
         ("sip:a@192.0.2.1", True),
         ("sip:a@mcu.example.org;transport=udp", True),
-        ("sip:a@192.0.2.1;transport=tcp", False),
+        ("sip:a@192.0.2.1;transport=tcp", True),
+        ("sip:a@192.0.2.1;transport=TLS", True),
+        ("sip:a@192.0.2.1;transport=ws", False),
         ("sip:a@[2001:db8::1]", False),
-        ("sips:a@192.0.2.1", False),
+        ("sips:a@192.0.2.1", True),
+        ("sips:a@192.0.2.1;transport=tcp", True),
+        ("sips:a@192.0.2.1;transport=udp", False),
         ("whip+https://bridge.example.org", False),
     ],
 )
-def test_only_sip_over_udp_and_ipv4_can_be_called_in_this_version(kind: str, text: str, can: bool) -> None:  # noqa: FBT001 - a table's column
+def test_only_sip_over_udp_tcp_and_tls_and_ipv4_can_be_called_in_this_version(kind: str, text: str, can: bool) -> None:  # noqa: FBT001 - a table's column
     assert parse_endpoint(text).callable_by(kind) is can
 
 

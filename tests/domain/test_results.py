@@ -23,6 +23,7 @@ from bridge_monitor.domain import (
     RttSource,
     SipStatus,
     Target,
+    TlsResult,
     TriedHop,
 )
 from bridge_monitor.domain.results import SCHEMA
@@ -197,6 +198,18 @@ def test_an_advisory_stands_in_the_plain_form_by_its_name(result: ProbeResult) -
     assert plain["advisories"] == ["silent_room"]
     plain["advisories"].append("lights_out")
     assert ProbeResult.from_dict(plain).advisories == (Advisory.SILENT_ROOM, "lights_out")
+
+
+@pytest.mark.parametrize("expires", [datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC), None])
+def test_what_tls_agreed_on_stands_in_the_plain_form(result: ProbeResult, expires: datetime | None) -> None:
+    assert result.to_dict()["tls"] is None
+    secure = replace(result, tls=TlsResult("TLSv1.3", "pin", expires))
+    plain = json.loads(json.dumps(secure.to_dict()))
+    written = None if expires is None else "2026-02-03T04:05:06.000Z"
+    assert plain["tls"] == {"version": "TLSv1.3", "verified": "pin", "expires_at": written}
+    assert ProbeResult.from_dict(plain).tls == secure.tls
+    del plain["tls"]
+    assert ProbeResult.from_dict(plain).tls is None
 
 
 def test_another_schema_is_refused(result: ProbeResult) -> None:

@@ -64,20 +64,24 @@ def new_process(tmp_path: Path) -> Iterator[Callable[..., PeerProcess]]:
 def start_room(new_process: Callable[..., PeerProcess], free_udp_port: Callable[[str], int], host: str) -> StartRoom:
     """Return what starts rooms on this test's address."""
 
-    async def start(scenario: str, *options: str, calls: int = 1, port: int | None = None, **keys: str) -> Room:
+    async def start(
+        scenario: str, *options: str, calls: int = 1, port: int | None = None, transport: str = "udp", **keys: str
+    ) -> Room:
         sip_port = port or free_udp_port(host)
         rtp_port = _free_even_port(free_udp_port, host)
         command = ["sipp", "-sf", "scenario.xml", "-i", host, "-p", str(sip_port), "-mi", host, "-mp", str(rtp_port)]
         command += ["-nostdin", "-m", str(calls), "-timeout", "40s", "-trace_msg", "-message_file", "messages.log"]
         command += ["-trace_err", "-error_file", "errors.log"]
         command += ["-trace_stat", "-stf", "statistics.csv", "-fd", "1", *options]
+        if transport == "tcp":
+            command += ["-t", "t1"]
         process = new_process(f"sipp-{scenario}", command)
         text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8")
         for name, value in {"sdp": description("{host}", "{port}", "a=rtpmap:0 PCMU/8000"), **keys}.items():
             text = text.replace(f"[{name}]", value.replace("{host}", host).replace("{port}", str(rtp_port)))
         (process.folder / "scenario.xml").write_text(text, "utf-8")
-        await process.started(lambda: is_bound(host, sip_port))
-        return Room(process, host, sip_port, rtp_port)
+        await process.started(lambda: is_bound(host, sip_port, transport))
+        return Room(process, host, sip_port, rtp_port, transport)
 
     return start
 

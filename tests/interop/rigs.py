@@ -33,6 +33,7 @@ from bridge_monitor.sip import NO_CREDENTIALS
 SCENARIOS: Final = Path(__file__).parent / "scenarios"
 BARESIP_CONTROL_PORT: Final = 4444
 """Of its ctrl_tcp module; each test's baresip has an address of its own."""
+_LISTENING: Final = "0A"  # TCP_LISTEN, <net/tcp_states.h>
 START_SECONDS: Final = 20.0
 END_SECONDS: Final = 20.0
 
@@ -122,12 +123,12 @@ def write_tone(path: Path, seconds: int = 60, amplitude: int = TONE_AMPLITUDE) -
         file.writeframes(second * seconds)
 
 
-def is_bound(host: str, port: int) -> bool:
-    """Tell whether some process has this UDP address (proc(5), /proc/net/udp)."""
+def is_bound(host: str, port: int, protocol: str = "udp") -> bool:
+    """Tell whether some process has this UDP address, or listens at this TCP one (proc(5), /proc/net)."""
     octets = "".join(f"{int(octet):02X}" for octet in reversed(host.split(".")))
     wanted = {f"{octets}:{port:04X}", f"00000000:{port:04X}"}
-    rows = Path("/proc/net/udp").read_text("ascii").splitlines()[1:]
-    return any(row.split()[1] in wanted for row in rows)
+    rows = [row.split() for row in Path(f"/proc/net/{protocol}").read_text("ascii").splitlines()[1:]]
+    return any(row[1] in wanted and (protocol == "udp" or row[3] == _LISTENING) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,11 @@ class Room:
     host: str
     port: int
     rtp_port: int
+    transport: str = "udp"
 
     @property
     def uri(self) -> str:
-        return f"sip:room@{self.host}:{self.port}"
+        return f"sip:room@{self.host}:{self.port}" + ("" if self.transport == "udp" else ";transport=tcp")
 
     async def is_content(self) -> bool:
         """Wait until sipp has ended; tell whether every call went as its scenario says and none is left up."""
@@ -166,7 +168,7 @@ class Room:
     def received(self) -> list[str]:
         """Return the start lines of the messages that sipp received, in order."""
         text = self.messages().replace("\r", "")
-        return re.findall(r"^UDP message received .*:\n\n(.*)$", text, re.MULTILINE)
+        return re.findall(r"^(?:UDP|TCP) message received .*:\n\n(.*)$", text, re.MULTILINE)
 
     def methods(self) -> list[str]:
         """Return the methods of the requests that sipp received; those sent again and again count once."""

@@ -57,8 +57,8 @@ class TestEcho:
         room = await start_room("ring_and_answer", "-rtp_echo")
         result = (await line.call(room.uri)).result
         phases = result.phases
-        assert list(phases) == ["resolve", "connect", "trying", "ringing", "answer", "first_rtp", "bye"]
-        assert [phase for phase, seconds in phases.items() if seconds is None] == ["connect"]
+        assert list(phases) == ["resolve", "connect", "tls", "trying", "ringing", "answer", "first_rtp", "bye"]
+        assert [phase for phase, seconds in phases.items() if seconds is None] == ["connect", "tls"]
         assert phases["ringing"] >= 0.12
         assert phases["answer"] >= 0.16
         assert phases["first_rtp"] < 1.0

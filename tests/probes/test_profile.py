@@ -71,8 +71,8 @@ def test_neither_audio_profiles_nor_options_have_video() -> None:
     assert not Profile("alive", kind="sip-options", video_bps=1_000_000).has_video
 
 
-def test_every_kind_calls_plain_sip_in_this_version() -> None:
-    assert dict(CALLABLE_SCHEMES) == {"sip": {"sip"}, "sip-options": {"sip"}}
+def test_every_kind_calls_sip_and_sips_in_this_version() -> None:
+    assert dict(CALLABLE_SCHEMES) == {"sip": {"sip", "sips"}, "sip-options": {"sip", "sips"}}
 
 
 def test_a_route_without_overrides_keeps_everything() -> None:

@@ -104,13 +104,13 @@ class TestHangingUp:
 
 class TestRedirects:
     async def test_what_can_t_be_called_is_passed_over(self, line: Line, room: Room, new_room: NewRoom) -> None:
-        """No URI at all, TLS asked for, another transport, IPv6: the next target is taken (§8.1.3.4)."""
+        """No URI at all, UDP where TLS is asked for, another transport, IPv6: the next is taken (§8.1.3.4)."""
         target = await new_room()
         target.script["INVITE"] = lambda request: [target.response(request, "486 Busy Here")]
         contacts = [
             "<mailto:room@example.invalid>",
-            f"<sips:room@127.0.0.1:{target.port}>",
-            f"<{target.uri};transport=TCP>",
+            f"<sips:room@127.0.0.1:{target.port};transport=udp>",
+            f"<{target.uri};transport=WS>",
             f"<sip:room@[::1]:{target.port}>",
             f"<{target.uri};transport=UDP>",
         ]

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from bridge_monitor.sdp import audio_offer
-from bridge_monitor.sip import Address, Event, Request, Response, SipUri, UserAgent, parse_message, respond
+from bridge_monitor.sip import (
+    Address,
+    Event,
+    Request,
+    Response,
+    SipUri,
+    StreamAddress,
+    UserAgent,
+    parse_message,
+    respond,
+)
 from bridge_monitor.sip.message import scan_message
 
 HERE: Address = ("192.0.2.1", 5060)
@@ -61,8 +71,10 @@ class Peer:
     offer = OFFER
     answer = ANSWER
 
-    def __init__(self, *, answering: bool = False) -> None:
+    def __init__(self, *, answering: bool = False, room: Address = ROOM) -> None:
         self.agent = make_agent(HERE, "t", answering=answering)
+        self.room = room
+        """Where the peer is: the transport between the two is this address's."""
         self.now = 0.0
         self.sent: list[Sent] = []
         self.events: list[Event] = []
@@ -85,13 +97,13 @@ class Peer:
             self.settle()
         self.now = until
 
-    def receive(self, data: bytes, source: Address = ROOM) -> None:
-        self.agent.receive_datagram(data, source, self.now)
+    def receive(self, data: bytes, source: Address | None = None) -> None:
+        self.agent.receive_datagram(data, source or self.room, self.now)
         self.settle()
 
     def invite(self, *, answer_timeout: float = 10.0, **options: Any) -> str:
         uri = SipUri.parse("sip:room@192.0.2.9:5070")
-        call_id = self.agent.invite(uri, ROOM, OFFER, self.now, answer_timeout=answer_timeout, **options)
+        call_id = self.agent.invite(uri, self.room, OFFER, self.now, answer_timeout=answer_timeout, **options)
         self.settle()
         return call_id
 
@@ -245,6 +257,12 @@ class Network:
 def peer() -> Peer:
     """A caller whose peer is the test."""
     return Peer()
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def streamed(request: pytest.FixtureRequest) -> Peer:
+    """A caller whose peer is reached over a stream."""
+    return Peer(room=StreamAddress(*ROOM, request.param))
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_only_a_uri_of_usual_length_is_remembered() -> None:
     assert SipUri.parse(long) is not SipUri.parse(long)
 
 
-_PARAMETERS = st.sampled_from((";lr", ";Transport=UDP", ";x=", ";=x", ";", ";x=%41", ";x=[::1]", " "))
+_PARAMETERS = st.sampled_from((";lr", ";Transport=UDP", ";transport=tcp", ";x=", ";=x", ";", ";x=%41", ";x=[::1]", " "))
 _PARTS = st.tuples(
     st.sampled_from(("sip:", "sips:", "SIP:", "tel:", "")),
     st.sampled_from(("", "00001@", "a.b-c@", "a:b@", "%41@", "a;b@", "@", "a@b@", "ph\u00f2ng@")),
@@ -144,3 +144,16 @@ def test_the_short_cut_for_usual_uris_says_what_the_reader_says(text: str) -> No
 def test_a_room_s_uri_needs_no_more_than_the_short_cut(text: str) -> None:
     assert _usual(text) == _any(text) == SipUri.parse(text)
     assert _usual(text.replace("192.0.2.1", "192.0.2.1:65536")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "transport"),
+    [
+        ("sip:a@b", "udp"), ("sip:a@b;lr", "udp"), ("sip:a@b;transport=UDP", "udp"), ("sip:a@b;transport=tcp", "tcp"),
+        ("sip:a@b;transport=TLS", "tls"), ("sip:a@b;transport=ws", "ws"), ("sips:a@b", "tls"),
+        ("sips:a@b;transport=tcp", "tls"), ("sips:a@b;transport=tls", "tls"), ("sips:a@b;transport=udp", ""),
+    ],
+)  # fmt: skip
+def test_the_transport_that_a_uri_asks_for(text: str, transport: str) -> None:
+    """§19.1.1 and §26.2.2: over ``sips`` a stream is TLS, and a datagram is never right."""
+    assert SipUri.parse(text).transport == transport

@@ -37,6 +37,7 @@ from bridge_monitor.domain import (
     Snapshot,
     SweepProgress,
     Target,
+    TlsResult,
     Window,
 )
 from bridge_monitor.errors import Problem
@@ -46,6 +47,7 @@ Client: TypeAlias = TestClient[Request, Application]
 
 TIERS = ("central", "province", "district", "commune")
 STARTED = datetime(2024, 6, 27, 7, 30, tzinfo=UTC)
+CERTIFICATE = TlsResult("TLSv1.3", "authority", datetime(2030, 1, 1, tzinfo=UTC))
 PHASES = {"resolve": 0.001, "connect": 0.002, "trying": 0.01, "ringing": 0.05, "answer": 0.4, "first_rtp": 0.02}
 
 

@@ -26,6 +26,7 @@ from bridge_monitor.domain import (
 from bridge_monitor.web import Aggregates, Exporter, OwnHealth
 from bridge_monitor.web.kept_text import RUN_SITES
 from tests.web.nation import (
+    CERTIFICATE,
     STARTED,
     TIERS,
     an_event,
@@ -57,6 +58,7 @@ DOCUMENTED = {
     "bridge_video_loss_ratio": "gauge",
     "bridge_video_frame_loss_ratio": "gauge",
     "bridge_video_frame_rate": "gauge",
+    "bridge_tls_certificate_expiry_timestamp_seconds": "gauge",
     "bridge_site_advisory": "gauge",
     "bridge_site_info": "gauge",
     "bridge_probes_total": "counter",
@@ -105,13 +107,11 @@ def of_site(samples: Samples, name: str, site: str = "01001", label: str = "dire
 def full_scrape() -> str:
     """A scrape in which every family has a sample."""
     aggregates, inventory = Aggregates(), small_inventory()
-    echo = result_of("0100101", media=(echo_stream(),), invalid=())
-    aggregates.observe(result_of(), inventory["01001"], inventory)
-    aggregates.observe(echo, inventory["0100101"], inventory)
-    aggregates.observe(result_of(invalid=("loop_lag",)), inventory["01001"], inventory)
-    audio = rtcp_stream(audio_level_dbov=-127.0)
+    echo = result_of("0100101", media=(echo_stream(),), tls=CERTIFICATE)
+    for result in (result_of(), echo, result_of(invalid=("loop_lag",))):
+        aggregates.observe(result, inventory[result.target.site], inventory)
     video = rtcp_stream(kind="video", codec="H264", frames_expected=250, frames_lost=5, frame_rate=25.0)
-    silent = result_of(media=(audio, video), advisories=(Advisory.SILENT_ROOM,))
+    silent = result_of(media=(rtcp_stream(audio_level_dbov=-127.0), video), advisories=(Advisory.SILENT_ROOM,))
     snapshot = snapshot_of(inventory, state_of(silent), state_of(echo))
     health = OwnHealth(event_loop_lag_seconds=0.002, schedule_lag_seconds=1.5, reference_up={"beyond": True})
     return joined(Exporter().slices(snapshot, aggregates.view(), health, an_event()))
