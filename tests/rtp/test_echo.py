@@ -278,6 +278,22 @@ class TestEchoColumns:
         writer.receive(rows[:1], seq[:1] + 1, np.array([START + MS]))
         assert reader.received(0) == 0
 
+    def test_a_batch_of_nothing_new_only_counts(self):
+        """Each packet of the batch came back before, or was never sent."""
+        columns = EchoColumns(2)
+        rows, seq, at = np.array([0, 1]), np.array([9, 9]), np.array([START, START])
+        for row in range(2):
+            columns.reset(row, 9)
+        columns.sent(rows, seq, at)
+        columns.receive(rows, seq, at + MS)
+        columns.receive(rows, seq + np.array([0, 1]), at + 9 * MS)
+        again, unknown = columns.summary(0), columns.summary(1)
+        assert again is not None
+        assert unknown is not None
+        assert (again.received, again.duplicates, again.stray) == (1, 1, 0)
+        assert (unknown.received, unknown.duplicates, unknown.stray) == (1, 0, 1)
+        assert again.rtt == unknown.rtt == RttSummary(0.001, 0.001, 0.001, 0.001, 1)
+
 
 def test_the_greatest_round_trip_time_so_far():
     """What a stream's tail has to wait for: of this row alone, and 0 until something came back."""
