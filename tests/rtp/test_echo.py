@@ -279,7 +279,7 @@ class TestEchoColumns:
         assert reader.received(0) == 0
 
     @pytest.mark.parametrize("and_one_more", [False, True])
-    def test_in_a_batch_only_what_is_new_is_measured(self, and_one_more):
+    def test_in_a_batch_only_what_is_new_is_measured(self, *, and_one_more: bool):
         """One packet came back before, one was never sent, and a third one may come for the first time."""
         columns = EchoColumns(3)
         rows, seq, at = np.array([0, 1, 2]), np.array([9, 9, 9]), np.full(3, START)
