@@ -183,7 +183,15 @@ def block_of(blocks: ReportBlocks, entry: int, lsr: int, dlsr: int) -> ReportBlo
     """Return one of the blocks by itself; None where there is none."""
     if not blocks.heard[entry]:
         return None
-    return ReportBlock(*(int(column[entry]) for column in blocks[1:]), lsr, dlsr)
+    return ReportBlock(
+        ssrc=int(blocks.ssrc[entry]),
+        fraction_lost=int(blocks.fraction_lost[entry]),
+        cumulative_lost=int(blocks.cumulative_lost[entry]),
+        highest_sequence=int(blocks.highest_sequence[entry]),
+        jitter=int(blocks.jitter[entry]),
+        lsr=lsr,
+        dlsr=dlsr,
+    )
 
 
 def write_receiver_reports(out: Array, ssrc: Array, blocks: ReportBlocks, lsr: Array, dlsr: Array) -> None:

@@ -278,6 +278,29 @@ class TestEchoColumns:
         writer.receive(rows[:1], seq[:1] + 1, np.array([START + MS]))
         assert reader.received(0) == 0
 
+    @pytest.mark.parametrize("and_one_more", [False, True])
+    def test_in_a_batch_only_what_is_new_is_measured(self, *, and_one_more: bool):
+        """One packet came back before, one was never sent, and a third one may come for the first time."""
+        columns = EchoColumns(3)
+        rows, seq, at = np.array([0, 1, 2]), np.array([9, 9, 9]), np.full(3, START)
+        for row in range(3):
+            columns.reset(row, 9)
+        columns.sent(rows, seq, at)
+        columns.receive(rows[:2], seq[:2], at[:2] + MS)
+        count = 2 + and_one_more
+        columns.receive(rows[:count], (seq + np.array([0, 1, 0]))[:count], at[:count] + 9 * MS)
+        again, unknown, fresh = (columns.summary(row) for row in range(3))
+        assert again is not None
+        assert unknown is not None
+        assert (again.received, again.duplicates, again.stray) == (1, 1, 0)
+        assert (unknown.received, unknown.duplicates, unknown.stray) == (1, 0, 1)
+        assert again.rtt == unknown.rtt == RttSummary(0.001, 0.001, 0.001, 0.001, 1)
+        if and_one_more:
+            assert fresh is not None
+            assert fresh.rtt == RttSummary(0.009, 0.009, 0.009, 0.009, 1)
+        else:
+            assert fresh is None
+
 
 def test_the_greatest_round_trip_time_so_far():
     """What a stream's tail has to wait for: of this row alone, and 0 until something came back."""
