@@ -326,14 +326,14 @@ class Signalling:
             return
         if udp.agent.measure_invite(uri, towards, offer, self._preloaded_route()) <= DATAGRAM_LIMIT:
             return
-        address = StreamAddress(*towards)
-        left = way.begin(udp.now())
+        address, began = StreamAddress(*towards), udp.now()
         try:
-            await connecting.connect(udp, address, self._story, way.patience(udp.now(), left))
+            await connecting.connect(udp, address, self._story, way.patience(began, way.seconds))
         except (NotConnectedError, LocalFaultError):
-            stack.note_without_tcp(towards)
+            stack.note_without_tcp(towards)  # what it took isn't the room's: over UDP it has all its time
         else:
             self._destination = address
+            way.begin(began)
             way.note_transport("tcp")
 
     async def _wait_for_answer(self) -> Answered | SipUri | Literal["next hop"] | None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bridge_monitor.domain import Grade, Outcome
+from bridge_monitor.domain import Grade, Outcome, TriedHop
 from bridge_monitor.probes.profile import Route
 from bridge_monitor.sip import TlsSettings
 from tests.authority import Authority, Certificate
 from tests.conftest import PEERS
+from tests.interop.nameserver import nameserver
 from tests.interop.rigs import Line, PeerProcess, StartRoom, is_bound
+from tests.interop.test_challenges import PROXY_REALM, USER, WORD, accounts
+from tests.interop.test_names import ask
 
 pytestmark = [
     pytest.mark.peer("sipp"),
@@ -51,7 +54,9 @@ def start_proxy(
 ) -> StartProxy:
     """Return what starts kamailio before a room; the host of its certificate is its address unless said otherwise."""
 
-    async def start(room: int, *, shown: Certificate | None = None, more: str = "", method: str = "TLSv1.2+") -> Proxy:
+    async def start(
+        room: int, *, shown: Certificate | None = None, more: str = "", gate: str = "", method: str = "TLSv1.2+"
+    ) -> Proxy:
         port, tls_port = free_udp_port(host), free_tcp_port(host)
         shown = shown or authority.issue(host, f"IP:{host}")
         process = new_process(
@@ -60,7 +65,8 @@ def start_proxy(
         text = CONFIGURATION.read_text("ascii")
         facts = {
             "modules": (PEERS["kamailio-tls"].file or Path()).parent, "host": host, "port": port, "tls_port": tls_port,
-            "certificate": shown.certificate, "key": shown.key, "more": more, "room": room, "method": method,
+            "certificate": shown.certificate, "key": shown.key, "more": more, "gate": gate, "room": room,
+            "method": method,
         }  # fmt: skip
         for name, value in facts.items():
             text = text.replace(f"[{name}]", str(value))
@@ -222,3 +228,74 @@ class TestCertificates:
         result = (await line.call(uri, route=trusting(authority))).result
         assert result.outcome is Outcome.TLS_FAILED
         assert result.reason in ("handshake_timeout", "handshake_refused", "not_tls")
+
+
+GATE = f"""
+    if (!is_method("ACK")) {{
+        if (!pv_proxy_authenticate("{PROXY_REALM}", "{WORD}", "0")) {{
+            proxy_challenge("{PROXY_REALM}", "1");
+            exit;
+        }}
+        xlog("L_NOTICE", "$rm $cs of $au is let in over $proto\\n");
+        consume_credentials();
+    }}
+"""
+AUTH = 'loadmodule "auth.so"\nloadmodule "xlog.so"\nmodparam("auth", "algorithm", "SHA-256")'
+
+
+@pytest.mark.peer("nsd")
+class TestNames:
+    async def test_a_name_leads_over_a_dead_server_to_one_over_tls_that_challenges(  # noqa: PLR0917 - fixtures
+        self,
+        line: Line,
+        start_room: StartRoom,
+        start_proxy: StartProxy,
+        authority: Authority,
+        host: str,
+        tmp_path: Path,
+        free_tcp_port: Callable[[str], int],
+    ) -> None:
+        """RFC 3263 §4.3, RFC 5922 §7 (the certificate names the URI's host), RFC 3261 §22.3: all in one call."""
+        room = await start_room("answer_routed", "-rtp_echo")
+        shown = authority.issue("by-name", "URI:sip:hue.example")
+        proxy = await start_proxy(room.port, shown=shown, more=AUTH, gate=GATE)
+        port, closed, server = int(proxy.tls.rpartition(":")[2]), free_tcp_port(host), (host, free_tcp_port(host))
+        records = (
+            '@ NAPTR 1 1 "s" "SIPS+D2T" "" _sips._tcp\n@ NAPTR 1 2 "s" "SIP+D2U" "" _sip._udp\n'
+            f"_sips._tcp SRV 1 0 {closed} mcu\n_sips._tcp SRV 2 0 {port} mcu\nmcu A {host}\n"
+        )
+        async with nameserver(tmp_path / "nsd", server, {"hue.example": records}):
+            ask(line, server)
+            finished = await line.call(
+                "sip:room@hue.example", route=trusting(authority), credentials=accounts(PROXY_REALM)
+            )
+        result = finished.result
+        assert (result.outcome, result.reason, result.grade) == (Outcome.REACHED, None, Grade.GOOD)
+        assert result.hops == (
+            TriedHop("tls", host, closed, "connection_refused"),
+            TriedHop("tls", host, port, None),
+        )
+        assert (result.tls.verified, result.phases["tls"] > 0.0) == ("authority", True)
+        requests = [step.text for step in finished.evidence.ladder if step.sent]
+        assert [text.split()[0] for text in requests] == ["INVITE", "ACK", "INVITE", "ACK", "BYE"]
+        assert all("Via: SIP/2.0/TLS " in text for text in requests)
+        logs = proxy.process.logs()
+        for request in ("INVITE 2", "BYE 3"):
+            assert f"{request} of {USER} is let in over tls" in logs
+        assert await room.is_content()
+        assert await line.is_idle()
+
+    async def test_a_certificate_of_the_server_s_name_alone_is_not_that_of_the_name_called(  # noqa: PLR0917 - fixtures
+        self, line: Line, start_proxy: StartProxy, authority: Authority, host: str, tmp_path: Path,
+        free_tcp_port: Callable[[str], int],
+    ) -> None:  # fmt: skip
+        """RFC 5922 §4: whoever forges the DNS could name any server that has a certificate of its own."""
+        proxy = await start_proxy(9, shown=authority.issue("of-the-server", "DNS:mcu.hue.example"))
+        records = f"_sips._tcp SRV 1 0 {proxy.tls.rpartition(':')[2]} mcu\nmcu A {host}\n"
+        server = (host, free_tcp_port(host))
+        async with nameserver(tmp_path / "nsd", server, {"hue.example": records}):
+            ask(line, server)
+            result = (await line.call("sips:room@hue.example", route=trusting(authority))).result
+        assert (result.outcome, result.reason) == (Outcome.TLS_FAILED, "wrong_name")
+        assert [hop.failed for hop in result.hops] == ["wrong_name"]
+        assert line.sent() == []

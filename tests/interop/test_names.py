@@ -283,6 +283,67 @@ class TestSection43:
         assert result.duration_seconds < 2.0
 
 
+class TestSection43OverStreams:
+    async def test_a_connection_that_is_refused_is_a_failure_as_any(
+        self, line: Line, start_room: StartRoom, serve: Serve, host: str, free_tcp_port: FreePort
+    ) -> None:
+        """NAPTR prefers TCP; the next server is one of UDP, and its set-up time its own."""
+        closed = free_tcp_port(host)
+        room = await start_room("answer", "-rtp_echo")
+        await serve(
+            '@ NAPTR 10 10 "s" "SIP+D2T" "" _sip._tcp\n@ NAPTR 10 20 "s" "SIP+D2U" "" _sip._udp\n'
+            f"_sip._tcp SRV 1 0 {closed} mcu\n" + srv((1, room.port), host=host)
+        )
+        result = (await line.call(NAME, duration_seconds=0.3)).result
+        assert (result.outcome, result.reason, result.grade) == (Outcome.REACHED, None, Grade.GOOD)
+        assert result.hops == (TriedHop("tcp", host, closed, "connection_refused"), udp(host, room.port))
+        assert await room.is_content()
+        assert await line.is_idle()
+
+    async def test_a_name_leads_to_a_room_over_tcp(
+        self, line: Line, start_room: StartRoom, serve: Serve, host: str
+    ) -> None:
+        """There is no NAPTR record, and SRV for TCP alone (§4.1)."""
+        room = await start_room("answer", "-rtp_echo", transport="tcp")
+        await serve(f"_sip._tcp SRV 1 0 {room.port} mcu\nmcu A {host}\n")
+        result = (await line.call(NAME, duration_seconds=0.3)).result
+        assert (result.outcome, result.hops) == (Outcome.REACHED, (TriedHop("tcp", host, room.port, None),))
+        assert await room.is_content()
+
+    @pytest.mark.parametrize("kind", ["sip", "sip-options"])
+    async def test_the_last_one_s_failure_is_the_call_s_and_what_was_sent_before_is_ended(
+        self, line: Line, serve: Serve, black_hole: Address, free_tcp_port: FreePort, kind: str
+    ) -> None:
+        """Nobody answered over UDP, and TCP is refused: the INVITE is given up where it went."""
+        host = black_hole[0]
+        closed = free_tcp_port(host)
+        await serve(srv((1, black_hole[1]), host=host) + f"_sip._tcp SRV 1 0 {closed} mcu\n")
+        result = (await line.call(NAME, kind=kind, answer_timeout_seconds=3.0)).result
+        assert (result.outcome, result.reason, result.grade) == (
+            Outcome.UNREACHABLE,
+            "connection_refused",
+            Grade.FAILED,
+        )
+        assert result.hops == (
+            udp(host, black_hole[1], "timeout"),
+            TriedHop("tcp", host, closed, "connection_refused"),
+        )
+        if result.call_id is not None and kind == "sip":
+            assert line.journal.of(result.call_id) == ["opened"]  # it may still be answered: the agent waits for that
+
+    async def test_an_invite_too_large_for_a_datagram_says_what_it_went_over(
+        self, line: Line, start_room: StartRoom, serve: Serve, host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The name says UDP, §18.1.1 of RFC 3261 TCP."""
+        monkeypatch.setattr("bridge_monitor.probes.signalling.DATAGRAM_LIMIT", 300)
+        monkeypatch.setattr("bridge_monitor.probes.signalling._SMALL_OFFER", 0)
+        room = await start_room("answer", "-rtp_echo", transport="tcp")
+        await serve(srv((1, room.port), host=host))
+        result = (await line.call(NAME, duration_seconds=0.3)).result
+        assert (result.outcome, result.hops) == (Outcome.REACHED, (TriedHop("tcp", host, room.port, None),))
+        assert await room.is_content()
+
+
 class TestNoAddress:
     @pytest.mark.parametrize(
         ("uri", "reason"),

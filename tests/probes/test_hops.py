@@ -78,6 +78,16 @@ def test_who_has_answered_is_waited_for_and_fails_only_by_what_it_says(names: No
     assert way.is_silent
 
 
+def test_another_transport_is_told_of_the_one_that_it_was_taken_for_alone(names: Noted) -> None:
+    way = hops(names, FIRST, SECOND)
+    way.begin(0.0)
+    way.note_transport("tcp")
+    assert way.note_failure("connection_lost", 1.0)
+    way.note_answer()
+    assert [(hop.transport, hop.failed) for hop in way.tried] == [("tcp", "connection_lost"), ("udp", None)]
+    assert [hop for hop, *_ in names.failed] == [FIRST]
+
+
 def test_past_the_time_nobody_else_is_asked(names: Noted) -> None:
     way = hops(names, FIRST, SECOND, seconds=2.0)
     way.begin(0.0)
