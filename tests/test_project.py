@@ -265,10 +265,13 @@ def test_peer():
     pass
 """
 ORPHANING: Final = """
-import subprocess
+import shlex, subprocess, sys
+
+ORPHAN = shlex.join(["setsid", sys.executable, "-c", "import time; print(flush=True); time.sleep(61)"]) + " & "
 
 def test_orphan():
-    subprocess.run("setsid sleep 61 & ", shell=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with subprocess.Popen(ORPHAN, shell=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as shell:
+        shell.stdout.readline()  # it runs: while a program is being loaded nobody can see its environment
 """
 
 Inner = Callable[..., str]
@@ -316,7 +319,7 @@ class TestGuards:
     def test_a_process_given_away_to_init_is_found_at_the_end_of_its_module(self, inner: Inner) -> None:
         report = inner(ORPHANING)
         assert "ERROR test_inner.py::test_orphan - Failed: processes left behind" in report
-        assert "sleep 61" in report
+        assert "time.sleep(61)" in report
 
     def test_a_missing_peer_is_skipped_by_name_and_fails_under_continuous_integration(self, inner: Inner) -> None:
         missing = "sipp is not installed (Debian package sip-tester)"
