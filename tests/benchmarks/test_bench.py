@@ -206,9 +206,8 @@ class TestCountry:
 
     def test_a_wrong_verdict_is_counted_and_an_invalid_one_apart(self, tmp_path: Path) -> None:
         country = _module("country")
-        made = country.Country(
-            tmp_path, tmp_path, {"02": ("busy", "busy", "–"), "03": ("reached", "degraded", "loss")}, 5
-        )
+        expected = {"02": ("busy", "busy", "–"), "03": ("reached", "degraded", "loss")}
+        made = country.Country(tmp_path, tmp_path, expected, 5, (tmp_path,))
         good = ("reached", "good", None, False)
         results = {
             "01": good,
