@@ -62,6 +62,7 @@ class PeerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                process_group=0,
             )
 
     async def started(self, ready: Callable[[], bool]) -> None:
@@ -90,14 +91,14 @@ class PeerProcess:
         return code
 
     def stop(self, patience: float = 3.0, with_signal: signal.Signals = signal.SIGTERM) -> None:
-        """End it: politely, then not."""
+        """End it: politely, then not, with its own children."""
         if self._child is None or self._child.poll() is not None:
             return
         self._child.send_signal(with_signal)
         try:
             self._child.wait(patience)
         except subprocess.TimeoutExpired:
-            self._child.kill()
+            os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
 
     def logs(self) -> str:

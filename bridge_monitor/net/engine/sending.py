@@ -28,7 +28,7 @@ from bridge_monitor.rtp.packet import HEADER_BYTES, RTP_HEADER
 from bridge_monitor.rtp.rounds import reach
 
 NEVER: Final = np.iinfo(np.int64).max
-_CHUNK: Final = 64
+_CHUNK: Final = 32
 """Packets between two looks at the clock: some 100 µs; within a chunk send times are interpolated."""
 LATE_SHARE: Final = 0.01
 MUCH_TOO_LATE: Final = 5
