@@ -117,11 +117,17 @@ class SipCall:
             self._equipment.engine.load_card(card)
         target: SipUri | Answered | None = SipUri.parse(self._site.target.uri)
         while isinstance(target, SipUri):
-            await self._signalling.reach(target)
-            if profile.kind == "sip-options":
-                await self._signalling.ask_options(target)
-                return
-            target = await self._signalling.invite(target, self._offer)
+            try:
+                await self._signalling.reach(target)
+                if profile.kind == "sip-options":
+                    await self._signalling.ask_options(target)
+                    return
+                target = await self._signalling.invite(target, self._offer)
+            except (NameNotFoundError, NotConnectedError):
+                # A redirect may have named others as well (RFC 3261 §8.1.3.4).
+                target = self._signalling.redirects.another()
+                if target is None:
+                    raise
         if target is not None and self._offered is not None:
             await self._converse(self._offered, target)
 

@@ -67,6 +67,9 @@ class Signalling:
         equipment: The shared sockets and journal.
         story: Where everything is noted.
         tap: Is given each SIP datagram of the call.
+
+    Attributes:
+        redirects: Where redirects may lead the call on.
     """
 
     def __init__(self, site: CallSite, equipment: Equipment, story: Story, tap: WireTap | None) -> None:
@@ -83,7 +86,7 @@ class Signalling:
         self._rang = False
         self._name = ""
         self._destination: Address | None = None
-        self._redirects = Redirects()
+        self.redirects = Redirects()
 
     @property
     def ladder(self) -> tuple[LadderStep, ...]:
@@ -114,6 +117,7 @@ class Signalling:
             ResolverError: Nobody could be asked for it.
             LocalFaultError: There is no way to it from here.
         """
+        self.redirects.note_called(uri)
         story, names, proxy = self._story, self._equipment.names, self._site.route.proxy
         story.begin("resolve", self._equipment.now())
         first = SipUri.parse(proxy) if proxy else uri
@@ -166,7 +170,6 @@ class Signalling:
             NotConnectedError: The last one doesn't let us have a connection.
             LocalFaultError: This machine doesn't.
         """
-        self._redirects.note_called(uri)
         offer = describe(self._towards[0])
         while True:
             home = self._sip
@@ -352,7 +355,7 @@ class Signalling:
                     story.status = SipStatus(event.status, event.reason)
                     story.setup_seconds = event.at - (story.invited or story.started)
                     return event
-                case Rejected() if (target := self._redirects.target_of(event)) is not None:
+                case Rejected() | TransportFailed() if (target := self.redirects.target_after(event)) is not None:
                     return target
                 case _:
                     self._fail(event)
@@ -399,8 +402,6 @@ class Signalling:
         if not proxy:
             return ()
         return (f"<{proxy}>" if SipUri.parse(proxy).loose else f"<{proxy};lr>",)
-
-    # --- helpers -----------------------------------------------------------------------------------------------------
 
     @property
     def _sip(self) -> SipUdp:

@@ -203,7 +203,7 @@ class TestHandCommands:
         async with running(service, country):
             await until(lambda: swept(service))
             before = service.store.latest("01001")
-            await asyncio.sleep(1.0)  # until then the sweep's own calls may fill the cap of calls in a second
+            await asyncio.sleep(0.05)  # the cap keeps calls 5 ms apart, and the sweep's last one was just now
             async with daemon_slot(country.state_dir, "01001"):
                 assert service.plan.calls_in_flight == 1
             await until(lambda: service.plan.calls_in_flight == 0)

@@ -68,9 +68,9 @@ class TestRedirects:
         assert invited == [f"{first.host}:{first.port}", f"{room.host}:{room.port}"]
 
     async def test_of_several_targets_the_best_that_can_be_called_is(self, line: Line, start_room: StartRoom) -> None:
-        """By q (RFC 3261 §8.1.3.4); other schemes and transports than it has are nothing for this version."""
+        """By q (RFC 3261 §8.1.3.4): nobody is there for TLS nor TCP, and a telephone is nothing for this version."""
         room = await start_room("answer", "-rtp_echo")
-        contacts = f"<sip:a@{room.host};transport=ws>;q=1.0, <tel:113>;q=0.9, <{room.uri};transport=sctp>;q=0.8"
+        contacts = f"<sips:a@{room.host}>;q=1.0, <tel:113>;q=0.9, <{room.uri};transport=tcp>;q=0.8"
         nowhere = f"<sip:a@{room.host}:9>;q=0.1"
         first = await start_room(
             "refuse", status="300 Multiple Choices", extra=f"Contact: {contacts}, {nowhere}, <{room.uri}>;q=0.5"

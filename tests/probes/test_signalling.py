@@ -18,6 +18,7 @@ from bridge_monitor.probes.signalling import Signalling
 from bridge_monitor.probes.story import Story
 from bridge_monitor.quality import Thresholds
 from bridge_monitor.sip import Ended, Rejected, SipUri, TimedOut
+from bridge_monitor.sip.location import Hop
 from tests.interop.rigs import Line
 from tests.probes.rooms import Room, header
 
@@ -120,6 +121,42 @@ class TestRedirects:
         result = (await line.call(room.uri)).result
         assert result.outcome is Outcome.BUSY
         assert [request.split()[1] for request in target.requests[:1]] == [f"{target.uri};transport=UDP"]
+
+    async def test_where_nobody_is_there_the_next_target_is_called(
+        self, line: Line, room: Room, new_room: NewRoom, free_udp_port: Callable[[str], int]
+    ) -> None:
+        """No such name, then a closed port (§8.1.3.4); who refuses is there, and has the last word."""
+        refusing, last = await new_room(), await new_room()
+        refusing.script["INVITE"] = lambda request: [refusing.response(request, "404 Not Found")]
+        nobody = f"sip:room@127.0.0.1:{free_udp_port('127.0.0.1')}"
+        contacts = ["<sip:room@gone.invalid>", f"<{nobody}>", f"<{refusing.uri}>", f"<{last.uri}>"]
+        room.script["INVITE"] = lambda request: [
+            room.response(request, "300 Multiple Choices", *(f"Contact: {one}" for one in contacts))
+        ]
+        result = (await line.call(room.uri)).result
+        assert result.sip is not None
+        assert result.sip.status == 404
+        assert not last.requests
+        assert await line.is_idle()
+
+    async def test_targets_that_lead_nowhere_are_tried_three_times(
+        self, line: Line, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many there are; the last one's failure is the call's."""
+        contacts = [f"Contact: <sip:room@gone{number}.invalid>" for number in range(9)]
+        room.script["INVITE"] = lambda request: [room.response(request, "300 Multiple Choices", *contacts)]
+        asked: list[str] = []
+        locate = line.equipment.names.locate
+
+        async def noted(uri: SipUri) -> tuple[Hop, ...]:
+            asked.append(uri.host)
+            return await locate(uri)
+
+        monkeypatch.setattr(line.equipment.names, "locate", noted)
+        result = (await line.call(room.uri)).result
+        assert (result.outcome, result.reason) == (Outcome.NAME_NOT_FOUND, "no_such_name")
+        assert asked == ["gone0.invalid", "gone1.invalid", "gone2.invalid"]
+        assert await line.is_idle()
 
     async def test_where_a_redirect_can_t_be_followed_for_want_of_ports_nothing_is_left_to_take_back(
         self, line: Line, room: Room, monkeypatch: pytest.MonkeyPatch
