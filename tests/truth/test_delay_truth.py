@@ -31,7 +31,8 @@ def _at_once(cable: Any, report_of: Any, *, rtp_port: int, irtt_port: int) -> tu
     server.terminate()
     trips = json.loads(told[told.index("{") :])["round_trips"]
     times = sorted(trip["delay"]["rtt"] / 1e9 for trip in trips if trip["lost"] == "false")
-    assert PACKETS - 1 <= len(times) == len(trips) <= PACKETS + 1  # its own timer ends it
+    # Its own timer ends it; each packet that it didn't come to send is one phase less, 0.1 ms of a swing of 15.
+    assert PACKETS - 3 <= len(times) == len(trips) <= PACKETS + 1
     assert report["echo"]["rtt"]["samples"] == report["echo"]["sent"] == 2 * PACKETS
     return report["echo"]["rtt"], times
 
